@@ -1,0 +1,170 @@
+"""People: who they are, which tenant they work for, and which services may call in their name."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+import zoneinfo
+from typing import ClassVar
+
+from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts import sealed
+
+
+def validate_timezone(name: str) -> None:
+    """Refuse a name that the time zone database does not know."""
+    if name not in zoneinfo.available_timezones():
+        raise ValidationError(
+            _("“%(name)s” is no time zone: use a name such as Europe/Paris."),
+            params={"name": name},
+        )
+
+
+class Tenant(models.Model):
+    """A company that uses Relance. Nothing of one tenant is ever visible to another."""
+
+    slug = models.SlugField(unique=True, help_text=_("Short name used in addresses: acme"))
+    name = models.CharField(max_length=120)
+    region = models.CharField(
+        max_length=2,
+        default="FR",
+        help_text=_("Country whose rules apply to phone numbers written without a country code."),
+    )
+    timezone = models.CharField(
+        max_length=64,
+        default="Europe/Paris",
+        validators=[validate_timezone],
+        help_text=_("The day of the daily limit ends at midnight here."),
+    )
+    default_language = models.CharField(max_length=8, default="fr")
+    payment_link = models.CharField(
+        max_length=500,
+        blank=True,
+        help_text=_("Address behind {{link}}; {{external_id}} in it becomes the referral's id."),
+    )
+    variables = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text=_('Variables of your own for templates, as {"offer": "-20 %%"}.'),
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(region__regex=r"^[A-Z]{2}$"), name="tenant_region_is_iso2"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def zone(self) -> zoneinfo.ZoneInfo:
+        return zoneinfo.ZoneInfo(self.timezone)
+
+    def clean(self) -> None:
+        if not isinstance(self.variables, dict) or not all(
+            isinstance(k, str) and k.isidentifier() and isinstance(v, str)
+            for k, v in self.variables.items()
+        ):
+            raise ValidationError(
+                {"variables": _("Write names and texts: {\"offer\": \"-20 %\"}.")}
+            )
+
+
+class User(AbstractUser):
+    """Somebody who logs in: a referrer, a marketing person, an operator."""
+
+    tenants: models.ManyToManyField[Tenant, Membership] = models.ManyToManyField(
+        Tenant, through="Membership", related_name="users"
+    )
+
+
+class Membership(models.Model):
+    """What a user may do in a tenant."""
+
+    class Role(models.TextChoices):
+        OWNER = "owner", _("owner")
+        MANAGER = "manager", _("manager")
+        AGENT = "agent", _("agent")
+        VIEWER = "viewer", _("viewer")
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=8, choices=Role, default=Role.AGENT)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "user"], name="membership_once_per_tenant"),
+            models.CheckConstraint(
+                condition=Q(role__in=["owner", "manager", "agent", "viewer"]),
+                name="membership_role_is_known",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} ({self.get_role_display()}, {self.tenant})"
+
+    @property
+    def administers(self) -> bool:
+        return self.role in {self.Role.OWNER, self.Role.MANAGER}
+
+
+def new_key_id() -> str:
+    return "rk_" + secrets.token_hex(8)
+
+
+class ServiceKey(models.Model):
+    """A secret shared with another system that makes signed calls (payments, referrals).
+
+    Several keys of a tenant may be active at once: that is how a secret is rotated. The secret is
+    sealed, not hashed, because checking an HMAC needs the secret itself.
+    """
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="service_keys")
+    name = models.CharField(max_length=80, help_text=_("Which system uses it: billing"))
+    key_id = models.CharField(max_length=40, unique=True, default=new_key_id)
+    sealed_secret = models.BinaryField(editable=False)
+    active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.key_id})"
+
+    @classmethod
+    def issue(cls, *, tenant: Tenant, name: str) -> tuple[ServiceKey, str]:
+        """Make a key; returns it with its secret, which is shown this once only."""
+        secret = secrets.token_urlsafe(32)
+        key = cls(tenant=tenant, name=name)
+        key.sealed_secret = sealed.seal(secret.encode(), purpose="service-key")
+        key.save()
+        return key, secret
+
+    def secret(self) -> bytes:
+        return sealed.unseal(bytes(self.sealed_secret), purpose="service-key")
+
+
+class ServiceNonce(models.Model):
+    """A nonce a signed call has used. Kept in PostgreSQL: a flushed Redis must not allow replays."""
+
+    key = models.ForeignKey(ServiceKey, on_delete=models.CASCADE, related_name="nonces")
+    nonce = models.CharField(max_length=64)
+    used_at = models.DateTimeField(db_index=True)
+
+    # Twice the window in which a timestamp is accepted: older calls are refused by their age.
+    KEEP = dt.timedelta(minutes=10)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["key", "nonce"], name="service_nonce_used_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.nonce

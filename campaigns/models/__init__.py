@@ -1,0 +1,21 @@
+"""Campaigns and who is followed up.
+
+What is said: `Campaign`, `Step`, `Template` (content.py). To whom: `Referrer`, `Referral`,
+`Payment` (people.py). Where each one stands: `Target`, `Delivery`, `AccountSchedule` (following.py).
+"""
+
+from campaigns.models.content import Campaign, Step, Template
+from campaigns.models.following import AccountSchedule, Delivery, Target
+from campaigns.models.people import Payment, Referral, Referrer
+
+__all__ = [
+    "AccountSchedule",
+    "Campaign",
+    "Delivery",
+    "Payment",
+    "Referral",
+    "Referrer",
+    "Step",
+    "Target",
+    "Template",
+]

@@ -1,0 +1,370 @@
+"""All settings, from the environment only. docs/reference/settings.md lists them.
+
+A variable that is missing or unusable stops the start with its name and how to mend it. `make`
+writes a `.env` with generated secrets for development; production sets the variables itself.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+import structlog
+from django.core.exceptions import ImproperlyConfigured
+from environs import Env, EnvError
+
+from relance_project import local, redaction
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = Env(eager=True)
+env.read_env(str(BASE_DIR / ".env"), recurse=False)
+
+# Values from documentation, examples and other people's repositories.
+KNOWN_SECRETS = re.compile(
+    r"(?i)change.?me|example|secret.?key|insecure|your[-_ ]|default|password|(.)\1{15}|0123456789"
+)
+
+
+def required_secret(name: str) -> str:
+    """The secret `name`; refuses one that is missing, shorter than 32 bytes or from an example."""
+    value: str = env.str(name, "")
+    if not value:
+        raise ImproperlyConfigured(
+            f"{name} is not set. Generate one: "
+            'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
+        )
+    if len(value.encode()) < 32:
+        raise ImproperlyConfigured(f"{name} is shorter than 32 bytes: generate a longer one.")
+    if KNOWN_SECRETS.search(value):
+        raise ImproperlyConfigured(f"{name} looks like an example: generate one of your own.")
+    return value
+
+
+def positive(name: str, default: int, *, minimum: int = 1) -> int:
+    try:
+        value: int = env.int(name, default)
+    except EnvError as error:
+        raise ImproperlyConfigured(f"{name} must be a whole number: {error}") from error
+    if value < minimum:
+        raise ImproperlyConfigured(f"{name} is {value}: it must be {minimum} or more.")
+    return value
+
+
+# -------------------------------------------------------------------------------- security
+
+SECRET_KEY = required_secret("SECRET_KEY")
+JWT_SIGNING_KEY = required_secret("JWT_SIGNING_KEY")
+# The first encrypts, every one decrypts: that is how it is rotated.
+required_secret("WHATSAPP_SESSION_SECRET")
+WHATSAPP_SESSION_SECRETS: list[str] = [
+    part.strip() for part in env.str("WHATSAPP_SESSION_SECRET").split(",") if part.strip()
+]
+if any(len(part.encode()) < 32 for part in WHATSAPP_SESSION_SECRETS):
+    raise ImproperlyConfigured(
+        "WHATSAPP_SESSION_SECRET: each secret of the list must be 32 bytes or longer."
+    )
+if len({SECRET_KEY, JWT_SIGNING_KEY, *WHATSAPP_SESSION_SECRETS}) < 3:
+    raise ImproperlyConfigured(
+        "SECRET_KEY, JWT_SIGNING_KEY and WHATSAPP_SESSION_SECRET must differ from each other."
+    )
+
+DEBUG = env.bool("DEBUG", False)
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost"])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
+
+# TLS ends at a proxy; on one machine, without one, cookies must work over http.
+HTTPS = env.bool("HTTPS", False)
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_SECURE = HTTPS
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+
+# ----------------------------------------------------------------------------- application
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "rest_framework_simplejwt.token_blacklist",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_celery_beat",
+    "accounts",
+    "whatsapp",
+    "campaigns",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "relance_project.urls"
+WSGI_APPLICATION = "relance_project.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 10},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("fr", "Français")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = True
+MEDIA_ROOT = Path(env.str("MEDIA_ROOT", str(local.state_dir() / "media")))
+MEDIA_URL = "media/"
+
+# -------------------------------------------------------------------- PostgreSQL and Redis
+
+# Unset: a PostgreSQL and a Redis of our own on this machine (relance_project/local.py).
+DATABASE_URL: str = env.str("DATABASE_URL", "") or local.database_url()
+REDIS_URL: str = env.str("REDIS_URL", "") or local.redis_url()
+
+DATABASES: dict[str, Any] = {
+    "default": {
+        **dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True),
+        "TEST": {"NAME": env.str("TEST_DATABASE_NAME", "test_relance")},
+    }
+}
+
+# Everything of ours in Redis begins with this, so that one Redis can serve more than one system.
+REDIS_PREFIX: str = env.str("REDIS_PREFIX", "relance:")
+
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": REDIS_PREFIX + "cache",
+    }
+}
+
+# ---------------------------------------------------------------------------------- Celery
+# Reasons: docs/explanation/architecture.md, "Celery".
+
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = False
+CELERY_WORKER_DISABLE_PREFETCH = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 3600,
+    "socket_timeout": 5,
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+    "global_keyprefix": REDIS_PREFIX,
+}
+CELERY_BROKER_CONNECTION_RETRY = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 30
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5
+# Seconds between rounds; the demo and the tests shorten them.
+ENROL_EVERY = positive("RELANCE_ENROL_EVERY", 3600)
+PLAN_EVERY = positive("RELANCE_PLAN_EVERY", 60)
+RECONCILE_EVERY = positive("RELANCE_RECONCILE_EVERY", 20)
+CELERY_BEAT_SCHEDULE = {
+    "enrol": {
+        "task": "campaigns.tasks.enrol",
+        "schedule": dt.timedelta(seconds=ENROL_EVERY),
+        "options": {"expires": ENROL_EVERY},
+    },
+    "plan": {
+        "task": "campaigns.tasks.plan",
+        "schedule": dt.timedelta(seconds=PLAN_EVERY),
+        "options": {"expires": PLAN_EVERY},
+    },
+    "reconcile": {
+        "task": "whatsapp.tasks.reconcile",
+        "schedule": dt.timedelta(seconds=RECONCILE_EVERY),
+        "options": {"expires": RECONCILE_EVERY},
+    },
+    "forget-nonces": {
+        "task": "accounts.tasks.forget_nonces",
+        "schedule": dt.timedelta(hours=1),
+    },
+}
+
+# -------------------------------------------------------------------------------- WhatsApp
+
+# "chromium" is the product; "memory" serves tests.
+WHATSAPP_DRIVER: str = env.str("WHATSAPP_DRIVER", "chromium")
+WHATSAPP_WEB_URL: str = env.str("WHATSAPP_WEB_URL", "https://web.whatsapp.com/")
+WHATSAPP_SESSION_PATH = Path(
+    env.str("WHATSAPP_SESSION_PATH", str(local.state_dir() / "profiles"))
+)
+WA_JS_PATH = Path(
+    env.str("WA_JS_PATH", str(BASE_DIR / "node_modules/@wppconnect/wa-js/dist/wppconnect-wa.js"))
+)
+CHROMIUM_BINARY: str = env.str("CHROMIUM_BINARY", "")
+CHROMEDRIVER_BINARY: str = env.str("CHROMEDRIVER_BINARY", "")
+CHROMIUM_EXTRA_FLAGS: list[str] = env.list("CHROMIUM_EXTRA_FLAGS", [])
+
+# Defaults of an account; each can be set per account.
+WHATSAPP_DAILY_LIMIT = positive(
+    "WHATSAPP_DAILY_LIMIT", positive("RELANCE_MAX_MESSAGES_PER_DAY", 100, minimum=0), minimum=0
+)
+WHATSAPP_PER_MINUTE = positive("WHATSAPP_PER_MINUTE", 20)
+WHATSAPP_GAP_MS = positive("RELANCE_MESSAGE_DELAY_MS", 3000, minimum=0)
+
+WHATSAPP_MAX_SESSIONS = positive("RELANCE_MAX_CONCURRENT_SESSIONS", 50)
+WHATSAPP_LINK_SECONDS = positive("WHATSAPP_LINK_SECONDS", 120)
+WHATSAPP_OPEN_SECONDS = positive("WHATSAPP_OPEN_SECONDS", 60)
+WHATSAPP_CALL_SECONDS = positive("WHATSAPP_CALL_SECONDS", 20)
+WHATSAPP_SEND_SECONDS = positive("WHATSAPP_SEND_SECONDS", 30)
+WHATSAPP_IDLE_SECONDS = positive("WHATSAPP_IDLE_SECONDS", 3600)
+# A lease outlives a restart of PostgreSQL of some seconds without closing every browser.
+WHATSAPP_LEASE_SECONDS = positive("WHATSAPP_LEASE_SECONDS", 45, minimum=10)
+WHATSAPP_HEARTBEAT_SECONDS = positive("WHATSAPP_HEARTBEAT_SECONDS", 5)
+if WHATSAPP_HEARTBEAT_SECONDS * 3 > WHATSAPP_LEASE_SECONDS:
+    raise ImproperlyConfigured(
+        "WHATSAPP_HEARTBEAT_SECONDS must be at most a third of WHATSAPP_LEASE_SECONDS: "
+        "one late heartbeat must not lose a browser."
+    )
+WHATSAPP_MAX_RETRIES = positive("WHATSAPP_MAX_RETRIES", 3)
+# A message that a synced profile does not know is sent again, with the same id. On only where
+# somebody has checked that the page really forgets nothing: the simulator, so far.
+RESEND_NOT_FOUND = env.bool("RESEND_NOT_FOUND", False)
+
+# ------------------------------------------------------------------------------- campaigns
+
+# HTTP user service (campaigns/referrals); empty: referrals come by CSV and API only.
+USER_SERVICE_URL: str = env.str("USER_SERVICE_URL", "")
+USER_SERVICE_SECRET: str = env.str("USER_SERVICE_SECRET", "")
+# The old callers' plain bearer on /internal/exit-user; empty: signed calls only.
+LEGACY_SERVICE_SECRET: str = (
+    required_secret("LEGACY_SERVICE_SECRET") if env.str("LEGACY_SERVICE_SECRET", "") else ""
+)
+LEGACY_SERVICE_TENANT: str = env.str("LEGACY_SERVICE_TENANT", "")
+
+# ------------------------------------------------------------------------------------- API
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework_simplejwt.authentication.JWTAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "accounts.problems.handle",
+}
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": dt.timedelta(minutes=5),
+    "REFRESH_TOKEN_LIFETIME": dt.timedelta(days=7),
+    "ROTATE_REFRESH_TOKENS": True,
+    "BLACKLIST_AFTER_ROTATION": True,
+    "CHECK_REVOKE_TOKEN": True,  # a changed password ends every token
+    "UPDATE_LAST_LOGIN": True,
+    "SIGNING_KEY": JWT_SIGNING_KEY,
+    "ALGORITHM": "HS256",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Relance",
+    "DESCRIPTION": "Follows up unpaid referrals over WhatsApp.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api",
+}
+
+UNFOLD = {"SITE_TITLE": "Relance", "SITE_HEADER": "Relance", "SITE_URL": None}
+
+# ------------------------------------------------------------------------------------ logs
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "plain": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "processors": [
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                redaction.redact,
+                structlog.processors.JSONRenderer()
+                if env.bool("LOG_JSON", False)
+                else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+            ],
+            "foreign_pre_chain": [
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+                structlog.processors.TimeStamper(fmt="iso"),
+            ],
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", "INFO")},
+    "loggers": {
+        "httpx": {"level": "WARNING"},
+        "selenium": {"level": "WARNING"},
+        "urllib3": {"level": "ERROR"},
+        "websocket": {"level": "CRITICAL"},
+    },
+}
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso"),
+        structlog.processors.format_exc_info,
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    cache_logger_on_first_use=True,
+)

@@ -1,0 +1,188 @@
+"""A WhatsApp account, the lease of whoever drives it, and what it sent each day."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import ClassVar
+
+from django.conf import settings
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Tenant, User
+
+E164 = r"^\+[1-9][0-9]{6,14}$"
+
+
+class AccountQuerySet(models.QuerySet["Account"]):
+    def sendable(self) -> AccountQuerySet:
+        """Accounts that may send now as far as PostgreSQL knows."""
+        return self.filter(
+            status__in=Account.LINKED_STATUSES, enabled=True, sending_paused_at=None
+        )
+
+
+class Account(models.Model):
+    """One WhatsApp account of a tenant, linked by QR code as a device of somebody's phone."""
+
+    class Status(models.TextChoices):
+        NEW = "new", _("never linked")
+        PENDING = "pending", _("waiting for a scan")
+        CONNECTED = "connected", _("connected")
+        RECONNECTING = "reconnecting", _("reconnecting")
+        DISCONNECTED = "disconnected", _("disconnected")
+        LOGGED_OUT = "logged_out", _("logged out from the phone")
+        CONFLICT = "conflict", _("opened somewhere else")
+
+    # A profile exists on which the session can be restored without a scan.
+    LINKED_STATUSES: ClassVar = (Status.CONNECTED, Status.RECONNECTING)
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="whatsapp_accounts")
+    owner = models.ForeignKey(
+        User,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="whatsapp_accounts",
+        help_text=_("The person whose phone it is."),
+    )
+    name = models.SlugField(max_length=80, help_text=_("Name within the tenant: amina"))
+    enabled = models.BooleanField(default=True)
+
+    status = models.CharField(max_length=12, choices=Status, default=Status.NEW)
+    status_reason = models.CharField(max_length=200, blank=True)
+    status_changed_at = models.DateTimeField(null=True, blank=True)
+    link_requested_at = models.DateTimeField(null=True, blank=True)
+
+    phone = models.CharField(max_length=16, blank=True)
+    lid = models.CharField(max_length=40, blank=True)
+    push_name = models.CharField(max_length=120, blank=True)
+    platform = models.CharField(max_length=40, blank=True)
+    linked_at = models.DateTimeField(null=True, blank=True)
+    last_checked_at = models.DateTimeField(null=True, blank=True)
+
+    sending_paused_at = models.DateTimeField(null=True, blank=True)
+    daily_limit = models.PositiveIntegerField(
+        null=True, blank=True, help_text=_("Messages a day; empty: the default.")
+    )
+    per_minute = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("Messages in any 60 seconds; empty: the default."),
+    )
+    gap_ms = models.PositiveIntegerField(
+        null=True, blank=True, help_text=_("Milliseconds between two messages; empty: the default.")
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = AccountQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "name"], name="account_name_per_tenant"),
+            # Two linked devices of one phone would share its limits without knowing it.
+            models.UniqueConstraint(
+                fields=["phone"],
+                condition=~Q(phone="") & Q(status__in=["connected", "reconnecting", "conflict"]),
+                name="account_phone_linked_once",
+            ),
+            models.CheckConstraint(
+                condition=Q(phone="") | Q(phone__regex=E164), name="account_phone_is_e164"
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    status__in=[
+                        "new",
+                        "pending",
+                        "connected",
+                        "reconnecting",
+                        "disconnected",
+                        "logged_out",
+                        "conflict",
+                    ]
+                ),
+                name="account_status_is_legal",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="connected") | (~Q(phone="") & Q(linked_at__isnull=False)),
+                name="account_connected_has_phone",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tenant.slug}/{self.name}"
+
+    @property
+    def limit_per_day(self) -> int:
+        default: int = settings.WHATSAPP_DAILY_LIMIT
+        return default if self.daily_limit is None else self.daily_limit
+
+    @property
+    def limit_per_minute(self) -> int:
+        default: int = settings.WHATSAPP_PER_MINUTE
+        return default if self.per_minute is None else self.per_minute
+
+    @property
+    def gap(self) -> dt.timedelta:
+        default: int = settings.WHATSAPP_GAP_MS
+        return dt.timedelta(milliseconds=default if self.gap_ms is None else self.gap_ms)
+
+    @property
+    def is_linked(self) -> bool:
+        return self.status in self.LINKED_STATUSES
+
+
+class Lease(models.Model):
+    """Who may drive an account now. A table of its own: saving an Account must never touch it.
+
+    Taken and renewed with the database's clock (leases.py). `fence` rises with every take; a
+    write that carries an older fence is refused.
+    """
+
+    account = models.OneToOneField(
+        Account, on_delete=models.CASCADE, primary_key=True, related_name="lease"
+    )
+    fence = models.PositiveBigIntegerField(default=0)
+    worker = models.CharField(max_length=120, blank=True, help_text=_("Name of the worker"))
+    instance = models.CharField(max_length=36, blank=True, help_text=_("This start of it"))
+    host = models.CharField(max_length=120, blank=True)
+    boot_id = models.CharField(max_length=36, blank=True)
+    pid = models.PositiveIntegerField(null=True)
+    pid_started = models.PositiveBigIntegerField(null=True, help_text=_("Clock ticks since boot"))
+    browser_group = models.PositiveIntegerField(null=True, help_text=_("Process group of Chromium"))
+    browser_started = models.PositiveBigIntegerField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    taken_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["lease_until"], name="lease_until")]
+
+    def __str__(self) -> str:
+        return f"{self.account_id} fence {self.fence} {self.worker or 'free'}"
+
+
+class Usage(models.Model):
+    """Messages whose sending began on one day in the tenant's zone. Only ever rises.
+
+    It is raised in the transaction that commits to a send, by a conditional update below the
+    limit: Redis paces, this table decides.
+    """
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="usage")
+    day = models.DateField()
+    count = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["account", "day"], name="usage_once_a_day")
+        ]
+        verbose_name_plural = "usage"
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.day}: {self.count}"
+
+
+

@@ -1,0 +1,257 @@
+"""What is said: contacts, messages with their attempts, and what comes in."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Tenant
+from whatsapp.models.accounts import E164, Account
+
+
+class Contact(models.Model):
+    """Somebody a tenant writes to. One row per phone and tenant."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="contacts")
+    phone = models.CharField(max_length=16)
+    lid = models.CharField(max_length=40, blank=True)
+    name = models.CharField(max_length=200, blank=True)
+    opted_out_at = models.DateTimeField(null=True, blank=True)
+    opt_out_reason = models.CharField(max_length=80, blank=True)
+    on_whatsapp = models.BooleanField(null=True, blank=True)
+    checked_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "phone"], name="contact_phone_per_tenant"),
+            models.CheckConstraint(condition=Q(phone__regex=E164), name="contact_phone_is_e164"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["tenant", "lid"], name="contact_lid")]
+
+    def __str__(self) -> str:
+        return self.name or self.phone
+
+
+class Media(models.Model):
+    """A file that messages carry, stored once per tenant and content."""
+
+    class Kind(models.TextChoices):
+        IMAGE = "image", _("image")
+        VIDEO = "video", _("video")
+        DOCUMENT = "document", _("document")
+        AUDIO = "audio", _("audio")
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="media")
+    sha256 = models.CharField(max_length=64)
+    kind = models.CharField(max_length=8, choices=Kind)
+    mime = models.CharField(max_length=100)
+    filename = models.CharField(max_length=200)
+    size = models.PositiveIntegerField(help_text=_("Bytes"))
+    file = models.FileField(upload_to="media/")
+    source_url = models.CharField(max_length=1000, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["tenant", "sha256", "kind", "filename"], name="media_stored_once"
+            )
+        ]
+        verbose_name_plural = "media"
+
+    def __str__(self) -> str:
+        return f"{self.filename} ({self.kind})"
+
+
+class Message(models.Model):
+    """One outgoing message to one contact; its row is the outbox entry.
+
+    The way of its state (outbox.py is the only writer)::
+
+        queued -> sending -> sent -> delivered -> read
+           |         |-> queued     refused before it left; at most 3 times, same wa_id
+           |         |-> failed     permanent, or retried enough
+           |         `-> uncertain  nobody can tell whether it left; a person settles it
+           `-> cancelled            its reason went away first
+    """
+
+    class State(models.TextChoices):
+        QUEUED = "queued", _("queued")
+        SENDING = "sending", _("being sent")
+        SENT = "sent", _("sent")
+        DELIVERED = "delivered", _("delivered")
+        READ = "read", _("read")
+        FAILED = "failed", _("failed")
+        UNCERTAIN = "uncertain", _("uncertain")
+        CANCELLED = "cancelled", _("cancelled")
+
+    class Kind(models.TextChoices):
+        TEXT = "text", _("text")
+        MEDIA = "media", _("media")
+
+    # States in which the message may still be, or just has been, on its way.
+    OPEN: ClassVar = (State.QUEUED, State.SENDING)
+    ARRIVED: ClassVar = (State.SENT, State.DELIVERED, State.READ)
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="messages")
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="messages")
+    contact = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="messages")
+    idempotency_key = models.CharField(max_length=200)
+    content_hash = models.CharField(max_length=64)
+    kind = models.CharField(max_length=8, choices=Kind, default=Kind.TEXT)
+    body = models.TextField(blank=True)
+    media = models.ForeignKey(Media, on_delete=models.PROTECT, null=True, blank=True)
+    priority = models.SmallIntegerField(default=0, help_text=_("Lower goes first"))
+    due_at = models.DateTimeField()
+
+    state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
+    error_code = models.CharField(max_length=60, blank=True)
+    error = models.CharField(max_length=300, blank=True)
+    attempts_made = models.PositiveSmallIntegerField(default=0)
+    ack = models.SmallIntegerField(default=0)
+
+    wa_id = models.CharField(max_length=200, blank=True)
+    chat_id = models.CharField(max_length=100, blank=True)
+    fence = models.PositiveBigIntegerField(null=True, blank=True)
+    not_after = models.DateTimeField(null=True, blank=True)
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    sending_at = models.DateTimeField(null=True, blank=True, help_text=_("Time of the intent"))
+    sent_at = models.DateTimeField(null=True, blank=True)
+    delivered_at = models.DateTimeField(null=True, blank=True)
+    read_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True, help_text=_("Failed or cancelled"))
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["tenant", "idempotency_key"], name="message_idempotency_key"
+            ),
+            models.UniqueConstraint(
+                fields=["account", "wa_id"], condition=~Q(wa_id=""), name="message_wa_id_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    state__in=[
+                        "queued",
+                        "sending",
+                        "sent",
+                        "delivered",
+                        "read",
+                        "failed",
+                        "uncertain",
+                        "cancelled",
+                    ]
+                ),
+                name="message_state_is_legal",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="sending")
+                | (
+                    ~Q(wa_id="")
+                    & Q(
+                        fence__isnull=False,
+                        not_after__isnull=False,
+                        sending_at__isnull=False,
+                    )
+                ),
+                name="message_sending_has_intent",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=["sent", "delivered", "read"]) | Q(sent_at__isnull=False),
+                name="message_sent_has_time",
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind="media") | Q(media__isnull=False), name="message_media_has_file"
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["account", "priority", "due_at", "id"],
+                condition=Q(state="queued"),
+                name="message_queue",
+            ),
+            models.Index(
+                fields=["account"],
+                condition=Q(state__in=["sending", "uncertain"]),
+                name="message_undecided",
+            ),
+            models.Index(fields=["tenant", "-created_at"], name="message_recent"),
+            # Receipts of groups are matched on the stanza id alone.
+            models.Index(fields=["account", "wa_id"], name="message_by_wa_id"),
+        ]
+
+    def __str__(self) -> str:
+        return f"message {self.pk} ({self.state})"
+
+
+class Attempt(models.Model):
+    """One intent to send a message: committed before the send, finished after it.
+
+    `intent_at` is the database's clock. The rolling minute is reseeded from these rows when Redis
+    lost its memory, so every intent has one, whatever became of it.
+    """
+
+    class Outcome(models.TextChoices):
+        OPEN = "open", _("not finished")
+        SENT = "sent", _("sent")
+        RETRY = "retry", _("will be tried again")
+        FAILED = "failed", _("failed")
+        UNKNOWN = "unknown", _("unknown")
+        NOT_SENT = "not_sent", _("found not sent")
+
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="attempts")
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="attempts")
+    number = models.PositiveSmallIntegerField()
+    fence = models.PositiveBigIntegerField()
+    worker = models.CharField(max_length=120)
+    wa_id = models.CharField(max_length=200)
+    usage_day = models.DateField()
+    intent_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=8, choices=Outcome, default=Outcome.OPEN)
+    error_code = models.CharField(max_length=60, blank=True)
+    error = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["message", "number"], name="attempt_number_once"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["account", "intent_at"], name="attempt_minute")]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of message {self.message_id}"
+
+
+class Incoming(models.Model):
+    """A message somebody sent to an account, stored once whatever path it came by."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="incoming")
+    contact = models.ForeignKey(
+        Contact, on_delete=models.SET_NULL, null=True, blank=True, related_name="incoming"
+    )
+    wa_id = models.CharField(max_length=200)
+    chat_id = models.CharField(max_length=100)
+    phone = models.CharField(max_length=16, blank=True)
+    lid = models.CharField(max_length=40, blank=True)
+    name = models.CharField(max_length=200, blank=True)
+    kind = models.CharField(max_length=20)
+    body = models.TextField(blank=True)
+    sent_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["account", "wa_id"], name="incoming_once")
+        ]
+        indexes: ClassVar = [models.Index(fields=["account", "-sent_at"], name="incoming_recent")]
+        verbose_name_plural = "incoming"
+
+    def __str__(self) -> str:
+        return f"incoming {self.pk}"
