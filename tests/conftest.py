@@ -1,0 +1,29 @@
+"""One PostgreSQL and one Redis for every test run on this machine, apart from the ones you work with.
+
+They are set up here, at import, because settings read the environment when pytest-django first asks
+for them; that is also why pyproject.toml names no settings module for pytest.
+
+Give TEST_DATABASE_URL and TEST_REDIS_URL to test against other servers. DATABASE_URL and REDIS_URL are
+not heeded: tests flush Redis.
+"""
+
+import os
+import secrets
+
+from relance_project import local
+
+if "TEST_DATABASE_URL" in os.environ and "TEST_REDIS_URL" in os.environ:
+    os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
+    os.environ["REDIS_URL"] = os.environ["TEST_REDIS_URL"]
+else:
+    SERVICES = local.start(local.state_dir() / "test", fast=True)
+    # Two runs at once, or two xdist workers, get a database and a Redis database each.
+    SLOT = local.claim_slot(SERVICES.directory)
+    os.environ["DATABASE_URL"] = SERVICES.database_url
+    os.environ["TEST_DATABASE_NAME"] = f"test_relance_{SLOT}"
+    os.environ["REDIS_URL"] = local.redis_url(SERVICES.directory, database=SLOT)
+
+for name in ("SECRET_KEY", "JWT_SIGNING_KEY", "WHATSAPP_SESSION_SECRET"):
+    os.environ[name] = secrets.token_hex(32)
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "relance_project.settings"
