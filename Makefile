@@ -1,0 +1,62 @@
+# One target per habit. Everything a target needs is installed first (scripts/bootstrap.py), and
+# nothing is installed twice.
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format bench chaos requirements clean
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+
+VENV := .venv/bin
+# The first Python that finds this file's syntax strange should say so itself.
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+READY := { $(PYTHON) -c '$(SUPPORTED)' || { \
+	echo "relance: '$(PYTHON)' is not a Python 3.11, 3.12 or 3.13: install one and say which," \
+	"as in: make $@ PYTHON=python3.12" >&2; exit 1; }; } \
+	&& $(PYTHON) scripts/bootstrap.py $(if $(filter file default,$(origin PYTHON)),,--chosen)
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+install: ## set this clone up, without running anything
+	@$(READY) --dev --browser
+
+demo: ## the whole product on this machine, with simulated WhatsApp; ONCE=1 ends after one round
+	@$(READY) --browser
+	@exec $(VENV)/python manage.py demo $(if $(ONCE),--once)
+
+test: ## tests; PYTEST_ARGS="-k outbox" passes through
+	@$(READY) --dev --browser
+	@exec $(VENV)/python -m pytest -m "not chaos" $(PYTEST_ARGS)
+
+lint: ## formatting, types, import rules, migrations, the Compose file, addresses in lock files
+	@$(READY) --dev
+	@exec $(VENV)/python scripts/lint.py
+
+format: ## let ruff put the formatting right
+	@$(READY) --dev
+	@$(VENV)/ruff format . && $(VENV)/ruff check --fix .
+
+bench: ## comparisons against peers and limits; BENCH_ARGS passes through
+	@$(READY) --dev --browser
+	@exec $(VENV)/python -m bench $(BENCH_ARGS)
+
+chaos: ## kill, stop and cut what the product depends on, and count what was lost
+	@$(READY) --dev --browser
+	@exec $(VENV)/python -m pytest -m chaos $(PYTEST_ARGS)
+
+requirements: ## compile requirements/*.in and package.json into their lock files
+	@$(READY) --dev
+	@for set in base dev node; do \
+		constraint=; [ $$set = dev ] && constraint="-c requirements/base.txt"; \
+		$(VENV)/uv pip compile -q --universal --python-version 3.11 --fork-strategy fewest \
+			--generate-hashes --no-emit-index-url --no-emit-find-links \
+			--custom-compile-command "make requirements" $(UPGRADE) $$constraint \
+			-o requirements/$$set.txt requirements/$$set.in || exit 1; \
+	done
+	@npm install --package-lock-only --ignore-scripts
+
+clean: ## remove what make and runs have made, but not the database (.relance) nor .env
+	rm -rf .venv node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
