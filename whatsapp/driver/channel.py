@@ -1,0 +1,169 @@
+"""Events of the page, in order.
+
+Selenium hands over each BiDi event in a thread of its own, so they arrive in any order. The page
+numbers them (`n` from 1 for each load `l` of the page); `EventStream` puts them back into order
+and gives them one by one to one consumer thread.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+CHANNEL = "relance"
+GAP_WAIT = 0.5
+"""Seconds to wait for a number that is missing before going on without it."""
+
+PRELUDE = (
+    # The defaults send a beacon to a third party and the links in messages to preview servers.
+    "window.WPPConfig ="
+    " {disableGoogleAnalytics: true, deviceName: false, linkPreviewApiServers: []};"
+)
+
+
+def preload_script(url: str, *, wa_js: str, bridge: str) -> str:
+    """The function that BiDi runs in every new document, before the page's own scripts.
+
+    It does something only in the top frame of `url`'s origin, and puts wa-js only on its path.
+    """
+    parts = urlsplit(url)
+    origin, path = f"{parts.scheme}://{parts.netloc}", parts.path or "/"
+    return (
+        "(channel) => {"
+        f"if (window !== window.top || location.origin !== {json.dumps(origin)}) return;"
+        f"const config = {{path: {json.dumps(path)}}};"
+        f"if (location.pathname === config.path) {{ {PRELUDE}\n{wa_js}\n}}\n{bridge}\n}}"
+    )
+
+
+def bridge_source() -> str:
+    return (Path(__file__).parent / "bridge.js").read_text(encoding="utf-8")
+
+
+@dataclass(slots=True)
+class PageEvent:
+    """One event as the page told it; `load` names the load of the page."""
+
+    load: str
+    number: int
+    kind: str
+    at: float  # s since the epoch, the page's wall clock
+    data: Any
+
+
+@dataclass(slots=True)
+class _Load:
+    """What came from one load of the page; `origin` orders loads."""
+
+    origin: float
+    next: int = 1
+    waiting: dict[int, PageEvent] = field(default_factory=dict)
+
+
+class EventStream:
+    """Order, then deliver. `push` may be called by any thread; `handle` runs in one of ours."""
+
+    def __init__(self, handle: Callable[[PageEvent], None], *, gap_wait: float = GAP_WAIT) -> None:
+        self._handle = handle
+        self._gap_wait = gap_wait
+        self._changed = threading.Condition()
+        self._loads: dict[str, _Load] = {}
+        self._done: set[str] = set()
+        self._gap_since: float | None = None
+        self._closed = False
+        self._local: list[tuple[int, PageEvent]] = []
+        self._local_ids = itertools.count()
+        self._thread = threading.Thread(target=self._run, name="page-events", daemon=True)
+        self._thread.start()
+
+    def push(self, text: str) -> None:
+        """Take one message of the page's channel."""
+        try:
+            raw = json.loads(text)
+            event = PageEvent(raw["l"], raw["n"], raw["t"], raw["at"] / 1000, raw["d"])
+            origin = float(raw["o"])
+        except (ValueError, KeyError, TypeError):
+            log.warning("page_event_unreadable")
+            return
+        with self._changed:
+            if event.load in self._done:
+                return
+            load = self._loads.setdefault(event.load, _Load(origin))
+            if event.number >= load.next:
+                load.waiting[event.number] = event
+                self._changed.notify()
+
+    def push_local(self, kind: str, data: Any = None) -> None:
+        """Add an event of our own (the browser died), delivered before what still waits."""
+        event = PageEvent("", 0, kind, time.time(), data)
+        with self._changed:
+            heapq.heappush(self._local, (next(self._local_ids), event))
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Stop delivering. Waits for a delivery in progress, unless called from one."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while (event := self._take()) is None and not self._closed:
+                    self._changed.wait(self._patience())
+                if event is None:
+                    return
+            try:
+                self._handle(event)
+            except Exception:
+                log.exception("page_event_failed", kind=event.kind)
+
+    def _take(self) -> PageEvent | None:
+        """The next event in order; None while it is not there and the gap is young."""
+        if self._closed:
+            return None
+        if self._local:
+            return heapq.heappop(self._local)[1]
+        while self._loads:
+            name, load = min(self._loads.items(), key=lambda item: item[1].origin)
+            if load.next in load.waiting:
+                self._gap_since = None
+                load.next += 1
+                return load.waiting.pop(load.next - 1)
+            if not load.waiting and len(self._loads) == 1:
+                self._gap_since = None
+                return None
+            # Something is missing: a number, or the end of a load that another has replaced.
+            now = time.monotonic()
+            if self._gap_since is None:
+                self._gap_since = now
+            if now - self._gap_since < self._gap_wait:
+                return None
+            self._gap_since = None
+            if load.waiting:
+                first = min(load.waiting)
+                log.warning("page_events_missing", first=load.next, count=first - load.next)
+                load.next = first
+            else:
+                del self._loads[name]
+                self._done.add(name)
+        return None
+
+    def _patience(self) -> float | None:
+        if self._gap_since is None:
+            return None
+        return max(0.001, self._gap_since + self._gap_wait - time.monotonic())

@@ -1,0 +1,238 @@
+"""Start one Chromium under chromedriver on one profile directory.
+
+Flags and environment facts: docs/explanation/whatsapp-web.md.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import select
+import shutil
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+from selenium.common.exceptions import WebDriverException
+from selenium.webdriver import ChromeOptions, Remote
+from selenium.webdriver.common.selenium_manager import SeleniumManager
+from selenium.webdriver.remote.client_config import ClientConfig
+from selenium.webdriver.remote.remote_connection import RemoteConnection
+from urllib3.exceptions import HTTPError
+
+from whatsapp.driver.base import Retryable
+from whatsapp.driver.processes import ask_to_end, end_group, is_alive, start_group
+
+log = structlog.get_logger(__name__)
+
+WA_JS = Path("node_modules/@wppconnect/wa-js/dist/wppconnect-wa.js")
+
+LOW_MEMORY_FLAGS = (
+    "--enable-low-end-device-mode",
+    "--js-flags=--lite-mode",
+    "--in-process-gpu",
+)
+
+BASE_FLAGS = (
+    "--remote-debugging-pipe",  # no DevTools port; the browser ends when chromedriver does
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--password-store=basic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-extensions",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--disable-breakpad",  # crash handlers leave the process group
+    "--disable-crash-reporter",
+    "--mute-audio",
+    # A page nobody looks at must not be slowed down: acks and reconnects run on timers.
+    "--disable-background-timer-throttling",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChromiumConfig:
+    """How to start a browser. Paths left empty are looked for: PATH, then Selenium Manager."""
+
+    url: str = "https://web.whatsapp.com/"
+    wa_js: Path = WA_JS
+    binary: str = ""
+    chromedriver: str = ""
+    user_agent: str = ""  # empty: the binary's own, as it says when it is not headless
+    host_rules: str = ""  # `--host-resolver-rules`: the simulator as web.whatsapp.com
+    low_memory: bool = True
+    flags: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)  # added to ours for the browser
+
+    def with_paths(self) -> ChromiumConfig:
+        """The same with `binary` and `chromedriver` filled in. Raises `Retryable`
+        (``browser_failed``) when there is none."""
+        binary = self.binary or shutil.which("chromium") or shutil.which("google-chrome") or ""
+        driver = self.chromedriver or shutil.which("chromedriver") or ""
+        if not (binary and driver):
+            try:
+                found = SeleniumManager().binary_paths(["--browser", "chrome"])
+            except WebDriverException as error:
+                raise Retryable("browser_failed", "no Chromium and none to be had") from error
+            binary, driver = binary or found["browser_path"], driver or found["driver_path"]
+        return ChromiumConfig(
+            **{f: getattr(self, f) for f in self.__slots__ if f not in ("binary", "chromedriver")},
+            binary=binary,
+            chromedriver=driver,
+        )
+
+
+def arguments(config: ChromiumConfig, profile: Path) -> list[str]:
+    """The command line of the browser."""
+    args = [*BASE_FLAGS, f"--user-data-dir={profile}"]
+    args.append(f"--user-agent={config.user_agent or plain_user_agent(config.binary)}")
+    # The headless shell has no other mode and an older meaning of the flag.
+    args.append("--headless" if "headless-shell" in config.binary else "--headless=new")
+    if os.geteuid() == 0:
+        # Chromium refuses root otherwise. Containers of ours run as a user, with the sandbox.
+        args.append("--no-sandbox")
+    if config.host_rules:
+        args.append(f"--host-resolver-rules={config.host_rules}")
+    if config.low_memory:
+        args.extend(LOW_MEMORY_FLAGS)
+    return [*args, *config.flags]
+
+
+@functools.lru_cache(maxsize=8)
+def plain_user_agent(binary: str) -> str:
+    """What `binary` would say with a window: WhatsApp turns ``HeadlessChrome`` away."""
+    try:
+        said = subprocess.run(
+            [binary, "--version"], capture_output=True, text=True, timeout=20, check=True
+        ).stdout
+        major = re.search(r"(\d+)\.\d+\.\d+", said)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Retryable("browser_failed", "the browser does not tell its version") from error
+    if major is None:
+        raise Retryable("browser_failed", "the browser does not tell its version")
+    return (
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+        f"Chrome/{major[1]}.0.0.0 Safari/537.36"
+    )
+
+
+def claim_profile(profile: Path) -> None:
+    """Make the profile directory ours alone, and clear the locks of a browser that died.
+
+    Chromium's ``SingletonLock`` is a symbolic link to ``<host>-<pid>``. It is removed only when
+    that process is gone on this host, or when it belongs to another host: whoever holds the
+    account's lease has ended that one. Raises `Retryable` (``profile_in_use``).
+    """
+    profile.mkdir(mode=0o700, parents=True, exist_ok=True)
+    profile.chmod(0o700)
+    lock = profile / "SingletonLock"
+    if lock.is_symlink():
+        host, _, pid = str(lock.readlink()).rpartition("-")
+        if host == socket.gethostname() and pid.isdigit() and _is_browser_of(int(pid), profile):
+            raise Retryable("profile_in_use", "another browser runs on this profile")
+    for name in ("SingletonLock", "SingletonSocket", "SingletonCookie"):
+        (profile / name).unlink(missing_ok=True)
+
+
+def _is_browser_of(pid: int, profile: Path) -> bool:
+    if not is_alive(pid):
+        return False
+    try:  # pids are used again: it must be a browser on this very directory
+        return str(profile).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return True
+
+
+@dataclass(slots=True)
+class Browser:
+    """A running browser: its WebDriver session and its processes."""
+
+    web: Remote
+    connection: RemoteConnection
+    driver: subprocess.Popen[bytes]  # chromedriver, leader of the process group
+    pid: int  # the browser's main process
+
+    @property
+    def group(self) -> int:
+        return self.driver.pid
+
+    def set_timeout(self, seconds: float) -> None:
+        """Bound the next WebDriver request, connect and read."""
+        self.connection.client_config.timeout = seconds
+
+    def end(self, *, ask: bool) -> bool:
+        """End all processes; with `ask` the browser gets a moment to write its profile out."""
+        if ask:
+            # To the browser alone: its storage process must live until everything is written.
+            ask_to_end(self.pid, group=self.group, deadline=2.0)
+        gone = end_group(self.group, grace=0.0)
+        self.driver.wait()
+        if self.driver.stdout:
+            self.driver.stdout.close()
+        return gone
+
+
+def start_browser(config: ChromiumConfig, profile: Path, *, deadline: float) -> Browser:
+    """Start chromedriver and a browser with BiDi, showing nothing yet, within `deadline` seconds.
+
+    Raises `Retryable` (``browser_failed``, ``profile_in_use``); nothing is left running then.
+    """
+    until = time.monotonic() + deadline
+    config = config.with_paths()
+    claim_profile(profile)
+    try:
+        driver = start_group([config.chromedriver, "--port=0"], env={**os.environ, **config.env})
+    except OSError as error:
+        raise Retryable("browser_failed", "chromedriver does not start") from error
+    try:
+        port = _port_of(driver, until)
+        connection = RemoteConnection(
+            client_config=ClientConfig(
+                remote_server_addr=f"http://127.0.0.1:{port}",
+                timeout=max(1, round(until - time.monotonic())),
+                websocket_timeout=max(1.0, until - time.monotonic()),
+                websocket_interval=0.002,  # Selenium looks for BiDi answers every 100 ms otherwise
+                # Never ask twice by itself: a request may be a send.
+                init_args_for_pool_manager={"init_args_for_pool_manager": {"retries": False}},
+            )
+        )
+        options = ChromeOptions()
+        options.binary_location = config.binary
+        options.enable_bidi = True
+        options.page_load_strategy = "none"
+        for argument in arguments(config, profile):
+            options.add_argument(argument)
+        web = Remote(command_executor=connection, options=options)
+        return Browser(web, connection, driver, int(web.caps["goog:processID"]))
+    except (WebDriverException, HTTPError, OSError, KeyError) as error:
+        end_group(driver.pid, grace=0)
+        driver.wait()
+        log.warning("browser_failed", error=type(error).__name__)
+        raise Retryable("browser_failed", "the browser does not start") from error
+    except BaseException:
+        end_group(driver.pid, grace=0)
+        raise
+
+
+def _port_of(driver: subprocess.Popen[bytes], until: float) -> int:
+    """Read the port chromedriver chose: picking one for it would race with others."""
+    said = b""
+    while driver.stdout and (left := until - time.monotonic()) > 0:
+        if not select.select([driver.stdout], [], [], left)[0]:
+            break
+        piece = os.read(driver.stdout.fileno(), 4096)
+        if not piece:
+            break
+        said += piece
+        if match := re.search(rb"started successfully on port (\d+)", said):
+            return int(match[1])
+    raise OSError("chromedriver said no port")

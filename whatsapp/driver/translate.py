@@ -1,0 +1,145 @@
+"""From what the page says (`channel.PageEvent`) to the events of the contract (`base.Event`)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from whatsapp.driver import base
+from whatsapp.driver.base import PageState
+from whatsapp.driver.channel import PageEvent
+
+
+def incoming_message(said: dict[str, Any]) -> base.IncomingMessage:
+    """A message as bridge.js describes it."""
+    return base.IncomingMessage(
+        wa_id=said["id"],
+        chat_id=said["chat"],
+        phone=said["phone"],
+        lid=said["lid"],
+        name=said["name"],
+        kind=said["kind"],
+        body=said["body"],
+        sent_at=datetime.fromtimestamp(said["t"], UTC),
+        author=said["author"],
+    )
+
+
+class Translator:
+    """Remembers the page's state and makes gapless events of what it says.
+
+    `take` runs in the stream's one thread; the state may be waited for in any other. The state is
+    noted before the event goes out, so a sink that calls the driver sees at least as much.
+    """
+
+    def __init__(self, on_event: base.EventSink) -> None:
+        self._on_event = on_event
+        self._changed = threading.Condition()
+        self._seq = 0
+        self._state = PageState.LOADING
+        self._code: base.QrCode | None = None
+        self._codes = 0
+        self._logged_out = False
+        self._was_ready = False
+        self._stopped = False
+        self.load = ""
+
+    # ------------------------------------------------------------------------ any thread
+
+    def wait_for(self, states: set[PageState], until: float) -> PageState:
+        """Wait until the state is one of `states`, or `until` (monotonic), or the end."""
+        with self._changed:
+            while self._state not in states and not self._stopped:
+                if not self._changed.wait(max(0.0, until - time.monotonic())):
+                    break
+            return self._state
+
+    def wait_logged_out(self, until: float) -> bool:
+        with self._changed:
+            while not self._logged_out and not self._stopped:
+                if not self._changed.wait(max(0.0, until - time.monotonic())):
+                    break
+            return self._logged_out
+
+    def stop(self) -> None:
+        """Nobody has to wait any more."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def code(self, text: str) -> base.QrCode:
+        """The code object of a text: the same text keeps its number."""
+        with self._changed:
+            if self._code is None or self._code.text != text:
+                self._codes += 1
+                self._code = base.QrCode(text, self._codes)
+            return self._code
+
+    # ----------------------------------------------------------------- the stream's thread
+
+    def take(self, event: PageEvent) -> None:
+        at = datetime.fromtimestamp(event.at, UTC)
+        data = event.data
+        match event.kind:
+            case "load":
+                self.load = event.load
+                self._enter(PageState.LOADING, at)
+            case "state":
+                self._enter(PageState(data), at)
+            case "qr":
+                self._emit(base.QrChanged(self._next(), at, self.code(data)))
+            case "linked":
+                self._logged_out = False
+                self._emit(base.Linked(self._next(), at))
+            case "logout":
+                self._log_out(str(data or ""), at)
+            case "receipt":
+                receipt = base.Receipt(
+                    self._next(), at, tuple(data["ids"]), data["ack"], data["participant"]
+                )
+                self._emit(receipt)
+            case "message":
+                self._emit(base.Incoming(self._next(), at, incoming_message(data)))
+            case "lost":
+                self._emit(base.BrowserLost(self._next(), at, data))
+
+    def _enter(self, state: PageState, at: datetime) -> None:
+        with self._changed:
+            before, self._state = self._state, state
+            self._changed.notify_all()
+        if state is before:
+            return
+        if state is PageState.CONNECTED:
+            self._logged_out = False
+            self._was_ready = True
+            self._emit(base.Ready(self._next(), at))
+        elif state is PageState.CONFLICT:
+            self._was_ready = False
+            self._emit(base.Conflict(self._next(), at))
+        elif state is PageState.QR_IDLE:
+            self._emit(base.QrIdle(self._next(), at))
+        elif self._was_ready and state in (
+            PageState.LOADING,
+            PageState.SYNCING,
+            PageState.RECONNECTING,
+        ):
+            self._was_ready = False  # once, not again while it goes through these states
+            self._emit(base.Disconnected(self._next(), at))
+
+    def _log_out(self, reason: str, at: datetime) -> None:
+        with self._changed:
+            first, self._logged_out = not self._logged_out, True
+            self._was_ready = False
+            self._state = PageState.LOGGED_OUT
+            self._changed.notify_all()
+        if first:  # the page says it before it reloads, and again after
+            self._emit(base.LoggedOut(self._next(), at, reason))
+
+    def _next(self) -> int:
+        self._seq += 1
+        return self._seq
+
+    def _emit(self, event: base.Event) -> None:
+        self._on_event(event)
