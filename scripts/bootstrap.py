@@ -1,8 +1,8 @@
 """Makes this clone ready to run: `.venv`, npm packages, Chromium, Redis and a `.env` of its own.
 
-Called by `make` before everything else, with the system's Python and its standard library. Each step
-is skipped when its stamp says that it was done for the same lock files; a stamp is written after its
-step, so that being interrupted anywhere costs one repetition and nothing else.
+Called by `make` before everything else, with the system's Python and its standard library. Each
+step is skipped when its stamp says that it was done for the same lock files; a stamp is written
+after its step, so that being interrupted anywhere costs one repetition and nothing else.
 """
 
 from __future__ import annotations
@@ -32,10 +32,21 @@ SECRETS = ("SECRET_KEY", "JWT_SIGNING_KEY", "WHATSAPP_SESSION_SECRET")
 
 # What Chrome for Testing links to; Ubuntu's own Chromium is a snap, which ChromeDriver cannot drive
 # from a service. Names as of Ubuntu 24.04.
-UBUNTU_CHROME_LIBRARIES = (
-    "libasound2t64 libatk-bridge2.0-0t64 libatk1.0-0t64 libcups2t64 libgbm1 libnss3 "
-    "libpango-1.0-0 libxcomposite1 libxdamage1 libxfixes3 libxkbcommon0 libxrandr2 fonts-liberation"
-).split()
+UBUNTU_CHROME_LIBRARIES = [
+    "fonts-liberation",
+    "libasound2t64",
+    "libatk-bridge2.0-0t64",
+    "libatk1.0-0t64",
+    "libcups2t64",
+    "libgbm1",
+    "libnss3",
+    "libpango-1.0-0",
+    "libxcomposite1",
+    "libxdamage1",
+    "libxfixes3",
+    "libxkbcommon0",
+    "libxrandr2",
+]
 
 
 class BootstrapError(Exception):
@@ -111,9 +122,12 @@ def install_system_packages(packages: list[str], why: str) -> None:
         raise BootstrapError(f"{why}, and this system has no apt-get: install it, then run make")
     become: list[str | Path] = []
     if os.geteuid() != 0:
-        allowed = shutil.which("sudo") and not subprocess.run(
-            ["sudo", "-n", "true"], check=False, capture_output=True
-        ).returncode
+        allowed = (
+            shutil.which("sudo")
+            and not subprocess.run(
+                ["sudo", "-n", "true"], check=False, capture_output=True
+            ).returncode
+        )
         if not allowed:
             raise BootstrapError(f"{why}, and this user may not install packages: {by_hand}")
         become = ["sudo", "-n"]
@@ -178,9 +192,9 @@ def pip_install(lock: Path) -> None:
 
 def install_npm_packages(*, dev: bool) -> None:
     lock = digest(REPOSITORY / "package-lock.json")
-    if stamps().get("npm") in (f"{lock} dev", f"{lock} {'dev' if dev else 'product'}"):
-        if WA_JS.exists():
-            return
+    done = (f"{lock} dev", f"{lock} {'dev' if dev else 'product'}")
+    if stamps().get("npm") in done and WA_JS.exists():
+        return
     stamp("npm", None)  # npm ci begins by deleting: from here on nothing is installed
     npm, path = find_npm()
     say("installing npm packages from package-lock.json")
@@ -256,8 +270,8 @@ def write_env() -> None:
     lines = ["# Written by make for this clone only. Never commit or copy it."]
     lines += [f"{name}={secrets.token_hex(32)}" for name in SECRETS]
     unfinished = REPOSITORY / f".env.{os.getpid()}"
-    with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as handle:
-        handle.write("\n".join([*lines, ""]))
+    unfinished.touch(mode=0o600)
+    unfinished.write_text("\n".join([*lines, ""]))
     unfinished.replace(path)
     say("wrote .env with new secrets")
 

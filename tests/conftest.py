@@ -1,10 +1,10 @@
-"""One PostgreSQL and one Redis for every test run on this machine, apart from the ones you work with.
+"""One PostgreSQL and one Redis for all test runs of this clone, apart from the ones you work with.
 
 They are set up here, at import, because settings read the environment when pytest-django first asks
 for them; that is also why pyproject.toml names no settings module for pytest.
 
-Give TEST_DATABASE_URL and TEST_REDIS_URL to test against other servers. DATABASE_URL and REDIS_URL are
-not heeded: tests flush Redis.
+Give TEST_DATABASE_URL and TEST_REDIS_URL to test against other servers. DATABASE_URL and REDIS_URL
+are not heeded: tests flush Redis.
 """
 
 import os
