@@ -25,6 +25,7 @@ from urllib3.exceptions import HTTPError
 from whatsapp.driver import base, page
 from whatsapp.driver.channel import CHANNEL, EventStream, bridge_source, preload_script
 from whatsapp.driver.launch import Browser, ChromiumConfig, start_browser
+from whatsapp.driver.outcomes import nacked
 from whatsapp.driver.page import CallError
 from whatsapp.driver.translate import Translator, incoming_message
 
@@ -289,7 +290,7 @@ class ChromiumDriver:
             at = datetime.fromtimestamp(said["t"], UTC) if said.get("t") else None
             return base.SendResult(out.wa_id, said["ack"], at)
         if said["nack"] or said["ack"] < 0:
-            raise page.nacked(str(said["nack"] or ""))
+            raise nacked(str(said["nack"] or ""))
         raise base.Unknown((said["result"] or "no_ack").lower())
 
     def _page_clock(self) -> tuple[str, float]:

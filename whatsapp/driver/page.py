@@ -127,25 +127,3 @@ def _refusal(code: str) -> DriverError:
     if code in SESSION_CODES:
         return SessionLost("not_linked" if code in ("qr", "qr_idle") else code)
     return Retryable({"loading": "page_not_ready", "other_load": RELOADED}.get(code, code))
-
-
-RETRYABLE_NACKS = {"463", "429", "500", "503"}
-"""463: lock on new (cold) chats; the others: the server is busy."""
-
-
-def nacked(code: str) -> DriverError:
-    """The error of a message that WhatsApp's server refused (ack -1).
-
-    ======================  ==========  ====================================================
-    nack                    decision    meaning
-    ======================  ==========  ====================================================
-    463                     Retryable   new chats are locked for this account; replies go
-    429, 500, 503           Retryable   too fast, server busy: the same message later
-    any other number        Permanent   the server looked at the message and said no
-    none known              Unknown     ack -1 without a reason: look it up first
-    ======================  ==========  ====================================================
-    """
-    if not code:
-        return Unknown("failed")
-    decision = Retryable if code in RETRYABLE_NACKS else Permanent
-    return decision(f"nack_{code}")

@@ -1,0 +1,320 @@
+"""WhatsApp without a browser, for tests that need breadth: same contract, no waiting.
+
+`MemoryWhatsApp` is the outside world, shared by the `MemoryDriver`s of any number of accounts.
+In-process only. Where it differs from Chromium: nothing takes time (a lost ack raises `Unknown`
+at once instead of after the deadline) and there are no processes.
+"""
+
+# ruff: noqa: ARG002 - deadlines have no meaning here
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from whatsapp.driver import base
+from whatsapp.driver.base import PageState
+from whatsapp.driver.memory_world import Device, MemoryWhatsApp, Sent, Steps
+from whatsapp.driver.outcomes import nacked
+
+__all__ = ["MemoryDriver", "MemoryFactory", "MemoryWhatsApp", "Sent", "Steps"]
+
+log = structlog.get_logger(__name__)
+
+
+class MemoryDriver:
+    """`base.Driver` in memory. `profile` names the device and is never written to."""
+
+    process_group: int | None = None
+
+    def __init__(self, world: MemoryWhatsApp, *, profile: Path, on_event: base.EventSink) -> None:
+        self.profile = profile
+        self._world = world
+        self._on_event = on_event
+        self._state = PageState.LOADING
+        self._opened = False
+        self._lost = "browser_gone"  # until it is opened
+        self._code: base.QrCode | None = None
+        self._codes = 0
+        self._seq = 0
+        self._events: deque[base.Event] = deque()
+        self._giving_out = threading.RLock()
+
+    # ------------------------------------------------- called by the world, its lock held
+
+    def emit(self, kind: type[base.Event], **values: Any) -> None:
+        if not self._opened:
+            return
+        self._seq += 1
+        self._events.append(kind(seq=self._seq, at=self._world.now(), **values))
+        self._world.deliver_soon(self)
+
+    def give_out(self) -> None:
+        """Deliver what is queued, in order, one at a time; without the world's lock."""
+        with self._giving_out:
+            while self._events:
+                event = self._events.popleft()
+                try:
+                    self._on_event(event)
+                except Exception:
+                    log.exception("event_failed", kind=type(event).__name__)
+
+    def linked(self) -> None:
+        self._code = None
+        self.emit(base.Linked)
+        self._enter_main()
+
+    def unlinked(self, reason: str) -> None:
+        self.emit(base.LoggedOut, reason=reason)
+        self.show_code()
+
+    def show_code(self) -> None:
+        self._forget_code()
+        self._codes += 1
+        self._code = base.QrCode(self._world.new_code(), self._codes)
+        self._world.waiting[self._code.text] = self
+        self._state = PageState.QR
+        self.emit(base.QrChanged, code=self._code)
+
+    def hide_code(self) -> None:
+        self._forget_code()
+        self._state = PageState.QR_IDLE
+        self.emit(base.QrIdle)
+
+    def network(self, *, up: bool) -> None:
+        if up:
+            self._enter_main()
+        elif self._state is PageState.CONNECTED:
+            self._state = PageState.RECONNECTING
+            self.emit(base.Disconnected)
+
+    def conflicted(self) -> None:
+        self._state = PageState.CONFLICT
+        self.emit(base.Conflict)
+
+    def lose(self, reason: str) -> None:
+        if not self._lost:
+            self.emit(base.BrowserLost, reason=reason)
+            self._lost = reason
+
+    def _enter_main(self) -> None:
+        if self._device().offline:
+            self._state = PageState.RECONNECTING
+            return
+        self._state = PageState.CONNECTED
+        self.emit(base.Ready)
+
+    def _forget_code(self) -> None:
+        if self._code:
+            self._world.waiting.pop(self._code.text, None)
+        self._code = None
+
+    # --------------------------------------------------------------------- the contract
+
+    def open(self, *, deadline: float) -> PageState:
+        with self._world.acting():
+            if self._world.boot == "broken":
+                raise base.Retryable("browser_failed")
+            if self._world.boot == "stuck":
+                raise base.Retryable("page_not_ready")
+            if self._world.boot == "unsupported":
+                raise base.Retryable("unsupported_browser")
+            device = self._world.devices.get(self.profile)
+            if device and device.page:
+                raise base.Retryable("profile_in_use")
+            self._opened, self._lost = True, ""
+            if device is None:
+                self.show_code()
+            else:
+                device.page = self
+                self._enter_main()
+            if self._state not in (PageState.QR, PageState.CONNECTED):
+                self._shut()
+                raise base.Retryable("page_not_ready")
+            return self._state
+
+    def close(self) -> None:
+        with self._world.acting():
+            self._shut()
+
+    def _shut(self) -> None:
+        self._forget_code()
+        device = self._world.devices.get(self.profile)
+        if device and device.page is self:
+            device.page = None
+            device.busy.clear()
+        self._opened, self._lost = False, self._lost or "browser_gone"
+        self._events.clear()
+
+    def status(self) -> PageState:
+        with self._turn():
+            return self._state
+
+    def qr(self) -> base.QrCode | None:
+        with self._turn():
+            return self._code
+
+    def refresh_qr(self) -> None:
+        with self._turn():
+            if self._state in (PageState.QR, PageState.QR_IDLE):
+                self.show_code()
+
+    def me(self) -> base.Me:
+        with self._turn():
+            device = self._world.devices.get(self.profile)
+            if device is None:
+                raise base.SessionLost("not_linked")
+            me = self._world.person(device.account)
+            return base.Me(me.phone, me.lid, me.name, "android")
+
+    def number_exists(self, phone: str, *, deadline: float) -> base.NumberInfo | None:
+        with self._turn():
+            self._ready()
+            return self._find(phone)
+
+    def prepare(self, phone: str, *, deadline: float) -> base.Outgoing:
+        with self._turn():
+            device = self._ready()
+            found = self._find(phone)
+            if found is None:
+                raise base.NotOnWhatsApp
+            chat = found.chat_id
+            if self._world.person(device.account).lid_migrated:
+                chat = found.lid
+            return base.Outgoing(chat, self._world.new_id(chat))
+
+    def send_text(
+        self, out: base.Outgoing, text: str, *, not_after: float, deadline: float
+    ) -> base.SendResult:
+        return self._send(out, "chat", text, None, not_after)
+
+    def send_media(
+        self,
+        out: base.Outgoing,
+        media: base.MediaFile,
+        caption: str,
+        *,
+        not_after: float,
+        deadline: float,
+    ) -> base.SendResult:
+        return self._send(out, media.kind.value, caption, media, not_after)
+
+    def lookup(self, wa_id: str, *, deadline: float) -> base.Lookup:
+        with self._turn():
+            device = self._world.devices.get(self.profile)
+            if device is None:
+                raise base.SessionLost("not_linked")
+            if wa_id not in device.messages:
+                return base.Lookup(base.Found.NOT_FOUND)
+            ack, code = device.messages[wa_id]
+            if ack >= base.Ack.SERVER:
+                return base.Lookup(base.Found.ON_SERVER, ack)
+            found = base.Found.PENDING if ack == base.Ack.CLOCK else base.Found.FAILED
+            return base.Lookup(found, ack, code)
+
+    def unread(self, *, deadline: float) -> list[base.IncomingMessage]:
+        with self._turn():
+            device = self._ready()
+            messages = list(device.unread.values())
+            device.unread.clear()
+            return messages
+
+    def logout(self, *, deadline: float) -> None:
+        with self._turn():
+            self._world.unlink(self._ready(), "user_initiated")
+
+    # ---------------------------------------------------------------------------- inside
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        with self._world.acting():
+            if self._lost:
+                raise base.SessionLost(self._lost)
+            yield
+
+    def _device(self) -> Device:
+        return self._world.devices[self.profile]
+
+    def _ready(self) -> Device:
+        if self._state is PageState.CONNECTED:
+            return self._device()
+        if self._state is PageState.RECONNECTING:
+            raise base.Retryable("offline")
+        lost = self._state in (PageState.QR, PageState.QR_IDLE)
+        raise base.SessionLost("not_linked" if lost else self._state.value)
+
+    def _find(self, phone: str) -> base.NumberInfo | None:
+        if phone in self._world.absent:
+            return None
+        return base.NumberInfo(f"{phone[1:]}@c.us", self._world.person(phone).lid)
+
+    def _send(
+        self,
+        out: base.Outgoing,
+        kind: str,
+        body: str,
+        media: base.MediaFile | None,
+        not_after: float,
+    ) -> base.SendResult:
+        """The same order of checks as `dispatch` in bridge.js."""
+        world = self._world
+        with self._turn():
+            device = self._ready()
+            known, _ = device.messages.get(out.wa_id, (-9, ""))
+            if known >= base.Ack.SERVER:
+                return base.SendResult(out.wa_id, known, world.now())
+            if out.chat_id in device.busy:
+                raise base.Retryable("chat_busy")
+            if not out.wa_id.startswith(f"true_{out.chat_id}_"):
+                raise base.Permanent("bad_key")
+            self._hook("sending", out)
+            if world.monotonic() > not_after:
+                raise base.TooLate
+            phone = self._phone_of(out.chat_id)
+            fault = world.fault(phone)
+            device.messages[out.wa_id] = (base.Ack.CLOCK, "")
+            if fault and fault.fate in ("hang", "die"):
+                self.lose("page_hung" if fault.fate == "hang" else "browser_gone")
+                raise base.Unknown(self._lost)
+            if fault and fault.fate == "swallowed":
+                device.busy[out.chat_id] = out.wa_id
+                raise base.Unknown("timeout")
+            if fault and fault.fate == "nack":
+                device.messages[out.wa_id] = (base.Ack.FAILED, f"nack_{fault.code}")
+                raise nacked(str(fault.code))
+            sent = world.accept(Sent(out.wa_id, device.account, phone, kind, body, media))
+            self._hook("accepted", out)
+            if fault and fault.fate == "lost":
+                device.busy[out.chat_id] = out.wa_id
+                raise base.Unknown("timeout")
+            world.tell_ack(device, out.wa_id, base.Ack.SERVER)
+            if sent.attempts == 1:
+                world.travel(sent)
+            self._hook("acked", out)
+            return base.SendResult(sent.wa_id, base.Ack.SERVER, world.now())
+
+    def _hook(self, point: str, out: base.Outgoing) -> None:
+        if point in self._world.hooks:
+            self._world.hooks[point](out)
+
+    def _phone_of(self, chat_id: str) -> str:
+        for person in self._world.people.values():
+            if person.lid == chat_id:
+                return person.phone
+        return "+" + chat_id.partition("@")[0]
+
+
+class MemoryFactory:
+    """`base.DriverFactory` on one world."""
+
+    def __init__(self, world: MemoryWhatsApp) -> None:
+        self.world = world
+
+    def __call__(self, *, profile: Path, on_event: base.EventSink) -> base.Driver:
+        return MemoryDriver(self.world, profile=profile, on_event=on_event)
