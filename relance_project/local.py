@@ -249,10 +249,16 @@ class LocalServices:
 
     def _await_answers(self) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while not (redis_answers(self.config) and postgres_answers(self.config)):
-            if self._supervisor is not None and self._supervisor.poll():
-                raise LocalServicesError(self._said())
-            if stopped(self.directory):
+        while True:
+            if self._supervisor is not None and (code := self._supervisor.poll()) is not None:
+                self._supervisor = None
+                if code == local_supervisor.GAVE_UP:
+                    raise LocalServicesError(self._said())
+            # Without a supervisor an answer means little: the kernel is ending what it left.
+            if not stopped(self.directory):
+                if redis_answers(self.config) and postgres_answers(self.config):
+                    return
+            elif self._supervisor is None:
                 self._start_supervisor()
             if time.monotonic() > deadline:
                 raise LocalServicesError(
@@ -288,8 +294,11 @@ class LocalServices:
                 fcntl.flock(handle, fcntl.LOCK_UN)
             if self._users is None:
                 return
-            with contextlib.suppress(LocalServicesError):
+            try:
                 self._await_answers()
+            except LocalServicesError as problem:
+                print(f"embedded PostgreSQL and Redis: {problem}", file=sys.stderr)
+                time.sleep(5)
 
     def _said(self) -> str:
         with contextlib.suppress(OSError):

@@ -35,6 +35,7 @@ REDIS_DATABASES = 64
 
 BACKOFF_FIRST, BACKOFF_MOST, BACKOFF_FORGIVEN_AFTER = 0.1, 5.0, 10.0
 LOG_BYTES_KEPT = 5_000_000
+GAVE_UP = 3  # exit code; the reason is in the file `error`
 
 
 class LocalServicesError(RuntimeError):
@@ -219,7 +220,8 @@ def prepare_postgres(config: Config) -> list[str]:
         "logging_collector": "off",
     }
     if config.fast:
-        options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        # Survives a killed server, not a power cut: commits are written, only not flushed.
+        options |= {"fsync": "off", "full_page_writes": "off"}
     flags = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
     return [f"{programs}/postgres", "-D", str(data), *flags]
 
@@ -409,7 +411,7 @@ def main() -> int:
     except (LocalServicesError, OSError, subprocess.SubprocessError) as problem:
         log(f"giving up: {problem}")
         error.write_text(f"{problem}\n")
-        return 1
+        return GAVE_UP
     return 0
 
 
