@@ -35,6 +35,7 @@ class Target(models.Model):
     class Hold(models.TextChoices):
         SUBSCRIPTION = "subscription", _("the referrer's subscription lapsed")
         TEMPLATE = "template", _("template or language missing")
+        CAMPAIGN = "campaign", _("the campaign is switched off")
         UNCERTAIN = "uncertain", _("waits for a person: the last message is uncertain")
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="targets")
@@ -80,14 +81,36 @@ class Target(models.Model):
                 | (~Q(state="active") & Q(ended_at__isnull=False)),
                 name="target_end_has_time",
             ),
+            # A followed target always has a next time, so nothing can fall out of the plan ...
+            models.CheckConstraint(
+                condition=~Q(state="active") | Q(next_due_at__isnull=False),
+                name="target_active_has_next",
+            ),
+            # ... and an ended one has nothing that could still be sent.
+            models.CheckConstraint(
+                condition=Q(state="active")
+                | Q(next_due_at__isnull=True, open_message__isnull=True, hold=""),
+                name="target_ended_has_no_next",
+            ),
+            models.CheckConstraint(
+                condition=Q(hold__in=["", "subscription", "template", "campaign", "uncertain"]),
+                name="target_hold_is_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    exit_reason__in=["", "paid", "opted_out", "not_on_whatsapp", "by_hand"]
+                ),
+                name="target_exit_reason_is_known",
+            ),
         ]
         indexes: ClassVar = [
             # Due targets of one account; an open message takes a target out until it is decided.
             models.Index(
                 fields=["account", "next_due_at", "id"],
-                condition=Q(state="active", open_message__isnull=True, next_due_at__isnull=False),
+                condition=Q(state="active", open_message__isnull=True),
                 name="target_due",
             ),
+            models.Index(fields=["campaign", "hold"], condition=~Q(hold=""), name="target_held"),
         ]
 
     def __str__(self) -> str:

@@ -69,7 +69,8 @@ class Referral(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(
-                fields=["tenant", "registered_at"],
+                # By referrer: those of a referrer who may not enrol now are not even looked at.
+                fields=["referrer", "registered_at"],
                 condition=Q(enrolled_at__isnull=True, paid_at__isnull=True),
                 name="referral_worklist",
             ),
