@@ -73,9 +73,7 @@ class Tenant(models.Model):
             isinstance(k, str) and k.isidentifier() and isinstance(v, str)
             for k, v in self.variables.items()
         ):
-            raise ValidationError(
-                {"variables": _("Write names and texts: {\"offer\": \"-20 %\"}.")}
-            )
+            raise ValidationError({"variables": _('Write names and texts: {"offer": "-20 %"}.')})
 
 
 class User(AbstractUser):

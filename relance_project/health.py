@@ -6,7 +6,7 @@ from django.db import OperationalError, connection
 from django.http import HttpRequest, JsonResponse
 
 
-def healthz(request: HttpRequest) -> JsonResponse:
+def healthz(_request: HttpRequest) -> JsonResponse:
     """200 when PostgreSQL answers. Redis is not asked: the API works while it is away."""
     try:
         with connection.cursor() as cursor:

@@ -17,9 +17,7 @@ def scrub(value: str) -> str:
     return PHONE.sub("[phone]", WHATSAPP_ID.sub("[phone]", value))
 
 
-def redact(
-    logger: Any, method: str, event: MutableMapping[str, Any]
-) -> Mapping[str, Any]:
+def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     """A structlog processor: private fields go, phone numbers in the rest are masked."""
     for key, value in event.items():
         if key in PRIVATE_KEYS:

@@ -241,12 +241,14 @@ CELERY_BEAT_SCHEDULE = {
 
 # -------------------------------------------------------------------------------- WhatsApp
 
-# "chromium" is the product; "memory" serves tests.
+# Which browser: full Chromium, or the smaller headless shell.
 WHATSAPP_DRIVER: str = env.str("WHATSAPP_DRIVER", "chromium")
+if WHATSAPP_DRIVER not in {"chromium", "chromium-headless-shell"}:
+    raise ImproperlyConfigured(
+        f"WHATSAPP_DRIVER is {WHATSAPP_DRIVER!r}: write chromium or chromium-headless-shell."
+    )
 WHATSAPP_WEB_URL: str = env.str("WHATSAPP_WEB_URL", "https://web.whatsapp.com/")
-WHATSAPP_SESSION_PATH = Path(
-    env.str("WHATSAPP_SESSION_PATH", str(local.state_dir() / "profiles"))
-)
+WHATSAPP_SESSION_PATH = Path(env.str("WHATSAPP_SESSION_PATH", str(local.state_dir() / "profiles")))
 WA_JS_PATH = Path(
     env.str("WA_JS_PATH", str(BASE_DIR / "node_modules/@wppconnect/wa-js/dist/wppconnect-wa.js"))
 )
@@ -266,9 +268,8 @@ WHATSAPP_LINK_SECONDS = positive("WHATSAPP_LINK_SECONDS", 120)
 WHATSAPP_OPEN_SECONDS = positive("WHATSAPP_OPEN_SECONDS", 60)
 WHATSAPP_CALL_SECONDS = positive("WHATSAPP_CALL_SECONDS", 20)
 WHATSAPP_SEND_SECONDS = positive("WHATSAPP_SEND_SECONDS", 30)
-WHATSAPP_IDLE_SECONDS = positive("WHATSAPP_IDLE_SECONDS", 3600)
 # A lease outlives a restart of PostgreSQL of some seconds without closing every browser.
-WHATSAPP_LEASE_SECONDS = positive("WHATSAPP_LEASE_SECONDS", 45, minimum=10)
+WHATSAPP_LEASE_SECONDS = positive("WHATSAPP_LEASE_SECONDS", 30, minimum=10)
 WHATSAPP_HEARTBEAT_SECONDS = positive("WHATSAPP_HEARTBEAT_SECONDS", 5)
 if WHATSAPP_HEARTBEAT_SECONDS * 3 > WHATSAPP_LEASE_SECONDS:
     raise ImproperlyConfigured(

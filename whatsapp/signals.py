@@ -6,7 +6,8 @@ from django.dispatch import Signal
 # Arguments: message (Message, its new state), old_state (str), now (datetime).
 message_changed = Signal()
 
-# Sent inside the transaction that opted a contact out. Arguments: contact (Contact), now (datetime).
+# Sent inside the transaction that opted a contact out.
+# Arguments: contact (Contact), now (datetime).
 contact_opted_out = Signal()
 
 # Sent inside the transaction that changed it.

@@ -19,9 +19,7 @@ E164 = r"^\+[1-9][0-9]{6,14}$"
 class AccountQuerySet(models.QuerySet["Account"]):
     def sendable(self) -> AccountQuerySet:
         """Accounts that may send now as far as PostgreSQL knows."""
-        return self.filter(
-            status__in=Account.LINKED_STATUSES, enabled=True, sending_paused_at=None
-        )
+        return self.filter(status__in=Account.LINKED_STATUSES, enabled=True, sending_paused_at=None)
 
 
 class Account(models.Model):
@@ -55,6 +53,9 @@ class Account(models.Model):
     status_reason = models.CharField(max_length=200, blank=True)
     status_changed_at = models.DateTimeField(null=True, blank=True)
     link_requested_at = models.DateTimeField(null=True, blank=True)
+    logout_requested_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("Set until a worker has logged the device out.")
+    )
 
     phone = models.CharField(max_length=16, blank=True)
     lid = models.CharField(max_length=40, blank=True)
@@ -183,6 +184,3 @@ class Usage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.account_id} {self.day}: {self.count}"
-
-
-

@@ -114,6 +114,9 @@ class Message(models.Model):
     error_code = models.CharField(max_length=60, blank=True)
     error = models.CharField(max_length=300, blank=True)
     attempts_made = models.PositiveSmallIntegerField(default=0)
+    retries = models.PositiveSmallIntegerField(
+        default=0, help_text=_("Failures of this message's own; a lost session does not count.")
+    )
     ack = models.SmallIntegerField(default=0)
 
     wa_id = models.CharField(max_length=200, blank=True)

@@ -1,0 +1,59 @@
+"""Ring a browser worker: "look at this account". A doorbell is a hint, never the truth.
+
+It carries an id only, may be lost, doubled or late, and changes nothing by itself; the reconciler
+(tasks.py) rings again for whatever is waiting in PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import structlog
+from celery import current_app
+from django.db import transaction
+from kombu import Producer
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from whatsapp.models import Lease
+
+log = structlog.get_logger(__name__)
+
+DRIVE = "whatsapp.tasks.drive"
+SHARED_QUEUE = "browser"
+
+
+def own_queue(worker: str) -> str:
+    """Name of the queue that only `worker` reads: straight to the holder of an account."""
+    return f"{SHARED_QUEUE}.{worker}"
+
+
+def ring_on_commit(account_ids: Iterable[int]) -> None:
+    """Ring once per account when the current transaction commits; at once outside of one."""
+    ids = sorted(set(account_ids))
+    if ids:
+        transaction.on_commit(lambda: ring(ids))
+
+
+def ring(account_ids: Iterable[int]) -> None:
+    """Ring now. Redis being away is logged and forgiven: the reconciler rings again."""
+    ids = list(account_ids)
+    holders = dict(
+        Lease.objects.filter(account_id__in=ids, lease_until__isnull=False).values_list(
+            "account_id", "worker"
+        )
+    )
+    try:
+        with current_app.producer_or_acquire() as producer:
+            for account_id in ids:
+                worker = holders.get(account_id)
+                send(account_id, own_queue(worker) if worker else SHARED_QUEUE, producer)
+    except (OperationalError, RedisError, OSError) as error:
+        log.warning("doorbell lost", accounts=len(ids), error=type(error).__name__)
+
+
+def send(account_id: int, queue: str, producer: Producer | None = None) -> None:
+    """Publish one doorbell. Raises what kombu raises while Redis is away."""
+    current_app.send_task(
+        DRIVE, args=[account_id], queue=queue, producer=producer, retry=False, expires=300
+    )

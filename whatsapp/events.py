@@ -1,0 +1,66 @@
+"""What a browser says, written down: one event after the other, for all browsers of a worker.
+
+Only quick work happens here; whatever asks the page back is left to `driving.drive`.
+"""
+
+from __future__ import annotations
+
+import structlog
+from django.utils import timezone
+
+from whatsapp import inbox, linking
+from whatsapp.driver import base
+from whatsapp.models import Account
+from whatsapp.sessions import Session, SessionPool
+
+log = structlog.get_logger(__name__)
+
+Status = Account.Status
+
+
+def handle(pool: SessionPool, session: Session, event: base.Event) -> None:
+    """Store one event of `session`."""
+    now = timezone.now()
+    account_id = session.account_id
+    match event:
+        case base.Receipt():
+            inbox.store_receipt(account_id, event)
+        case base.Incoming():
+            inbox.store_incoming(account_id, event.message, now=now)
+        case base.QrChanged():
+            account = Account.objects.get(pk=account_id)
+            if account.status == Status.PENDING and session.usable:
+                linking.publish_qr(account, event.code)
+        case base.Disconnected():
+            linking.change_status(
+                account_id, to=Status.RECONNECTING, when=(Status.CONNECTED,), now=now
+            )
+        case base.Ready():
+            linking.change_status(
+                account_id, to=Status.CONNECTED, when=(Status.RECONNECTING,), now=now
+            )
+            pool.wake(account_id)
+        case base.LoggedOut():
+            linking.change_status(
+                account_id,
+                to=Status.LOGGED_OUT,
+                when=(Status.CONNECTED, Status.RECONNECTING),
+                now=now,
+                reason=event.reason or "the device was removed on the phone",
+            )
+            pool.wake(account_id)
+        case base.Conflict():
+            linking.change_status(
+                account_id,
+                to=Status.CONFLICT,
+                when=(Status.CONNECTED, Status.RECONNECTING),
+                now=now,
+                reason="the same login was opened in another window",
+            )
+            pool.wake(account_id)
+        case base.BrowserLost():
+            log.warning("browser lost", account_id=account_id, reason=event.reason)
+            pool.close(session, reason="browser lost")
+            pool.wake(account_id)
+        case base.QrIdle() | base.Linked():
+            pool.wake(account_id)

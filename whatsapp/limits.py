@@ -1,0 +1,282 @@
+"""How fast an account may send: a rolling minute, a gap between messages, a day.
+
+Redis paces, PostgreSQL decides. One atomic Lua script reserves a place; the Usage table is raised
+by the intent that follows (sending.py) and is what a day's limit rests on. Everything about an
+account is one Redis hash, so that it is there whole or not at all:
+
+=========  ==============================================================================
+``epoch``  run id of the Redis server it was seeded on: a restarted or restored server has
+           another, a flushed one has none, and the account is seeded again from PostgreSQL
+``day``    the tenant's day, ISO
+``used``   reservations of that day
+``times``  reservations of the last minute, milliseconds since 1970, oldest first
+=========  ==============================================================================
+
+While Redis is away nothing is sent (`Unavailable`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import threading
+import zoneinfo
+from dataclasses import dataclass
+from datetime import datetime
+
+import redis
+import structlog
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from accounts.models import Tenant
+from whatsapp.models import Account, Attempt, Usage
+
+log = structlog.get_logger(__name__)
+
+MINUTE_MS = 60_000
+KEEP_SECONDS = 2 * 86_400
+
+# Returns {code, wait in ms, time of the reservation in ms}; codes as in `_CODES`, 0 is granted.
+RESERVE = """
+local epoch, day = ARGV[1], ARGV[2]
+local per_day, per_minute, gap = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local state = redis.call('HMGET', KEYS[1], 'epoch', 'day', 'used', 'times')
+if state[1] ~= epoch or (state[2] or '') > day then return {4, 0, 0} end
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local used = state[2] == day and tonumber(state[3]) or 0
+if used >= per_day then return {3, 0, 0} end
+local times, count, last = {}, 0, -1
+for text in string.gmatch(state[4] or '', '%d+') do
+  local at = tonumber(text)
+  if at > now then at = now end
+  if at > now - 60000 then count = count + 1; times[count] = at end
+  last = at
+end
+if last >= 0 and now - last < gap then return {1, gap - (now - last), 0} end
+if count >= per_minute then return {2, times[count - per_minute + 1] + 60000 - now, 0} end
+times[count + 1] = now
+for i = 1, count + 1 do times[i] = string.format('%.0f', times[i]) end
+redis.call('HSET', KEYS[1], 'day', day, 'used', used + 1, 'times', table.concat(times, ','))
+redis.call('EXPIRE', KEYS[1], 172800)
+return {0, 0, now}
+"""
+
+RELEASE = """
+local state = redis.call('HMGET', KEYS[1], 'epoch', 'day', 'used', 'times')
+if state[1] ~= ARGV[1] or state[2] ~= ARGV[2] then return 0 end
+local times, found = {}, false
+for text in string.gmatch(state[4] or '', '%d+') do
+  if text == ARGV[3] and not found then found = true else times[#times + 1] = text end
+end
+if not found then return 0 end
+redis.call('HSET', KEYS[1], 'used', math.max(0, state[3] - 1), 'times', table.concat(times, ','))
+return 1
+"""
+
+_CODES = {1: "gap", 2: "minute", 3: "day"}
+
+
+class Unavailable(Exception):
+    """Redis does not answer: no reservation can be made, so nothing may be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """A place for one message on `day`; give it back with `release` if the intent fails."""
+
+    account_id: int
+    day: dt.date
+    epoch: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """No place now. `reason` is gap, minute or day; `seconds` until one may be free."""
+
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What an account may still send. `reset_in_ms`: until more becomes free."""
+
+    sent_today: int
+    daily_limit: int
+    remaining: int
+    reset_in_ms: int
+    is_limited: bool
+
+
+class _Server:
+    """The Redis client and the run id of the server behind it, read at each new connection."""
+
+    def __init__(self) -> None:
+        self.run_id = ""
+        self._lock = threading.Lock()
+        self.client = redis.Redis.from_url(
+            settings.REDIS_URL,
+            socket_timeout=5,
+            socket_connect_timeout=5,
+            health_check_interval=10,
+            decode_responses=True,
+            redis_connect_func=self._greet,
+        )
+        self.reserve = self.client.register_script(RESERVE)
+        self.release = self.client.register_script(RELEASE)
+
+    def _greet(self, conn: redis.Connection) -> None:
+        """A restart of the server breaks every connection, so no reservation can miss it."""
+        conn.on_connect()  # type: ignore[no-untyped-call]
+        conn.send_command("INFO", "server")  # type: ignore[no-untyped-call]
+        info = conn.read_response()
+        text = info if isinstance(info, str) else info.decode()
+        run_id = next(
+            line.partition(":")[2].strip()
+            for line in text.splitlines()
+            if line.startswith("run_id:")
+        )
+        with self._lock:
+            self.run_id = run_id
+
+
+@functools.cache
+def server() -> _Server:
+    """One client per process; redis-py's pool makes it safe for threads."""
+    return _Server()
+
+
+def key(account_id: int) -> str:
+    return f"{settings.REDIS_PREFIX}limits:{account_id}"
+
+
+def today(tenant: Tenant, *, now: datetime) -> dt.date:
+    """The tenant's day at `now`."""
+    return now.astimezone(tenant.zone).date()
+
+
+def reserve(account: Account) -> Reserved | Wait:
+    """Take a place for one message of `account` now. Raises `Unavailable`."""
+    day = today(account.tenant, now=_database_now())
+    try:
+        redis_server = server()
+        for _ in range(3):
+            if not redis_server.run_id:
+                redis_server.client.ping()
+            epoch = redis_server.run_id
+            code, wait_ms, at_ms = redis_server.reserve(
+                keys=[key(account.pk)],
+                args=[
+                    epoch,
+                    day.isoformat(),
+                    account.limit_per_day,
+                    account.limit_per_minute,
+                    int(account.gap.total_seconds() * 1000),
+                ],
+            )
+            if code == 0:
+                return Reserved(account_id=account.pk, day=day, epoch=epoch, at_ms=at_ms)
+            if code == 4:
+                seed(account, day=day, epoch=epoch)
+                continue
+            if code == 3:
+                return Wait(reason="day", seconds=seconds_to_midnight(account.tenant))
+            return Wait(reason=_CODES[code], seconds=max(wait_ms, 1) / 1000)
+    except redis.RedisError as error:
+        raise Unavailable(f"Redis does not answer ({type(error).__name__})") from error
+    raise Unavailable("Redis forgets what it was told: is its memory full?")
+
+
+def release(reserved: Reserved) -> None:
+    """Give a place back whose intent was not committed. Best effort: losing it errs to less."""
+    try:
+        server().release(
+            keys=[key(reserved.account_id)],
+            args=[reserved.epoch, reserved.day.isoformat(), str(reserved.at_ms)],
+        )
+    except redis.RedisError:
+        log.warning("reservation not released", account_id=reserved.account_id)
+
+
+def forget(account_id: int) -> None:
+    """Have the next reservation start from PostgreSQL: a new holder knows no old reservation.
+
+    Only the holder of the account reserves, so nothing is running beside it.
+    """
+    try:
+        server().client.delete(key(account_id))
+    except redis.RedisError:
+        log.warning("limits not reset", account_id=account_id)
+
+
+def seed(account: Account, *, day: dt.date, epoch: str) -> None:
+    """Write the account's state from PostgreSQL: the day from Usage, the minute from Attempts."""
+    used = Usage.objects.filter(account=account, day=day).values_list("count", flat=True).first()
+    now = _database_now()
+    recent = Attempt.objects.filter(
+        account=account, intent_at__gt=now - dt.timedelta(milliseconds=MINUTE_MS)
+    )
+    times = sorted(int(at.timestamp() * 1000) for at in recent.values_list("intent_at", flat=True))
+    with server().client.pipeline(transaction=True) as pipe:
+        pipe.delete(key(account.pk))
+        pipe.hset(
+            key(account.pk),
+            mapping={
+                "epoch": epoch,
+                "day": day.isoformat(),
+                "used": used or 0,
+                "times": ",".join(map(str, times)),
+            },
+        )
+        pipe.expire(key(account.pk), KEEP_SECONDS)
+        pipe.execute()
+    log.info("limits seeded", account_id=account.pk, used=used or 0, minute=len(times))
+
+
+def snapshot(account: Account, *, now: datetime) -> Allowance:
+    """What is left today and this minute, from PostgreSQL alone: it answers without Redis."""
+    day = today(account.tenant, now=now)
+    since = now - dt.timedelta(milliseconds=MINUTE_MS)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT coalesce((SELECT count FROM whatsapp_usage
+                             WHERE account_id = %(account)s AND day = %(day)s), 0),
+                   count(*), min(intent_at)
+            FROM (SELECT intent_at FROM whatsapp_attempt
+                  WHERE account_id = %(account)s AND intent_at > %(since)s
+                  ORDER BY intent_at DESC LIMIT %(per_minute)s) AS recent
+            """,
+            {
+                "account": account.pk,
+                "day": day,
+                "since": since,
+                "per_minute": account.limit_per_minute,
+            },
+        )
+        sent, minute, oldest = cursor.fetchone()
+    remaining = max(0, account.limit_per_day - sent)
+    to_midnight = int(seconds_to_midnight(account.tenant, now=now) * 1000)
+    if remaining and minute >= account.limit_per_minute:
+        wait = oldest + dt.timedelta(milliseconds=MINUTE_MS) - now
+        return Allowance(sent, account.limit_per_day, 0, int(wait.total_seconds() * 1000), True)
+    return Allowance(sent, account.limit_per_day, remaining, to_midnight, remaining == 0)
+
+
+def seconds_to_midnight(tenant: Tenant, *, now: datetime | None = None) -> float:
+    """Seconds until the tenant's day ends; 23 or 25 hours' days included."""
+    zone: zoneinfo.ZoneInfo = tenant.zone
+    local = (now or timezone.now()).astimezone(zone)
+    midnight = datetime.combine(local.date() + dt.timedelta(days=1), dt.time(), tzinfo=zone)
+    return max(0.0, (midnight.astimezone(dt.UTC) - local.astimezone(dt.UTC)).total_seconds())
+
+
+def _database_now() -> datetime:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        now: datetime = cursor.fetchone()[0]
+    return now

@@ -1,0 +1,226 @@
+"""The outbox: from "queue this" to "the server has it", at most once.
+
+`Message.state` is written here and in `receipts.py` only. Every change filters on the old state
+and counts rows; a change that somebody else made first is no error. The rules are those of
+docs/explanation/effectively-once.md; their numbers stand in the comments.
+
+Locks: a transaction here takes Lease and Account (shared), then Usage, then the Message. Receivers
+of `message_changed` run inside it and may go on to lock what follows the message (a target).
+Whoever locks those first (exits, planning) touches messages only by `cancel` and `queue_batch`,
+whose conditional statements pass over a message that is being finished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+
+from accounts.models import Tenant
+from whatsapp import doorbells
+from whatsapp.models import Account, Contact, Media, Message
+from whatsapp.signals import message_changed
+
+
+class IdempotencyConflict(Exception):
+    """The key was used before for another content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message to be queued; `due_at` is the earliest time, lower `priority` goes first."""
+
+    tenant_id: int
+    account_id: int
+    contact_id: int
+    idempotency_key: str
+    body: str
+    due_at: datetime
+    media_id: int | None = None
+    priority: int = 0
+
+    @property
+    def content_hash(self) -> str:
+        content = f"{self.account_id}\n{self.contact_id}\n{self.media_id or ''}\n{self.body}"
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+def queue_batch(drafts: Sequence[Draft], *, now: datetime) -> dict[str, int]:
+    """Queue what is not there yet; returns idempotency key -> message id of the rows made.
+
+    A key that exists is passed over whatever its content: a template may have been edited since.
+    Doorbells ring on commit, once per account.
+    """
+    if not drafts:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO whatsapp_message
+                (public_id, tenant_id, account_id, contact_id, idempotency_key, content_hash,
+                 kind, body, media_id, priority, due_at, state, error_code, error,
+                 attempts_made, retries, ack, wa_id, chat_id, created_at)
+            SELECT gen_random_uuid(), d.tenant_id, d.account_id, d.contact_id, d.key, d.hash,
+                 CASE WHEN d.media_id IS NULL THEN 'text' ELSE 'media' END, d.body, d.media_id,
+                 d.priority, d.due_at, 'queued', '', '', 0, 0, 0, '', '', %s
+            FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[],
+                        %s::text[], %s::bigint[], %s::int[], %s::timestamptz[])
+                AS d (tenant_id, account_id, contact_id, key, hash, body, media_id, priority,
+                      due_at)
+            ON CONFLICT (tenant_id, idempotency_key) DO NOTHING
+            RETURNING idempotency_key, id, account_id
+            """,
+            [
+                now,
+                [d.tenant_id for d in drafts],
+                [d.account_id for d in drafts],
+                [d.contact_id for d in drafts],
+                [d.idempotency_key for d in drafts],
+                [d.content_hash for d in drafts],
+                [d.body for d in drafts],
+                [d.media_id for d in drafts],
+                [d.priority for d in drafts],
+                [d.due_at for d in drafts],
+            ],
+        )
+        rows = cursor.fetchall()
+    doorbells.ring_on_commit(account_id for _, _, account_id in rows)
+    return {key: message_id for key, message_id, _ in rows}
+
+
+def queue(
+    *,
+    tenant: Tenant,
+    account: Account,
+    contact: Contact,
+    idempotency_key: str,
+    body: str,
+    now: datetime,
+    media: Media | None = None,
+    due_at: datetime | None = None,
+    priority: int = 0,
+) -> Message:
+    """Queue one message. The same key with the same content returns the message that exists.
+
+    Raises `IdempotencyConflict` when the key stands for another content.
+    """
+    draft = Draft(
+        tenant_id=tenant.pk,
+        account_id=account.pk,
+        contact_id=contact.pk,
+        idempotency_key=idempotency_key,
+        body=body,
+        due_at=due_at or now,
+        media_id=media.pk if media else None,
+        priority=priority,
+    )
+    with transaction.atomic():
+        queue_batch([draft], now=now)
+        message = Message.objects.get(tenant=tenant, idempotency_key=idempotency_key)
+    if message.content_hash != draft.content_hash:
+        raise IdempotencyConflict(
+            f"idempotency key {idempotency_key!r} was used for another message: use a new key"
+        )
+    return message
+
+
+def next_due(account_id: int) -> Message | None:
+    """The queued message of the account that goes first now, by the database's clock."""
+    return (
+        Message.objects.filter(account_id=account_id, state=Message.State.QUEUED)
+        .extra(where=["due_at <= clock_timestamp()"])
+        .select_related("contact", "media")
+        .order_by("priority", "due_at", "id")
+        .first()
+    )
+
+
+def cancel(message_ids: Iterable[int], *, reason: str, now: datetime) -> list[int]:
+    """Cancel those that are still queued; returns their ids. Does not signal: callers know."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE whatsapp_message SET state = 'cancelled', error_code = %s, ended_at = %s
+            WHERE id = ANY(%s) AND state = 'queued' RETURNING id
+            """,
+            [reason, now, list(message_ids)],
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def move(
+    message: Message,
+    *,
+    to: str,
+    when: Sequence[str],
+    now: datetime,
+    fence: int | None = None,
+    **fields: Any,
+) -> bool:
+    """The one way a state changes: only from a state in `when` (and under `fence`, if given).
+
+    Inside a transaction; `fields` are stored with it, `now` is told to receivers of
+    `message_changed`. False when somebody else was first.
+    """
+    with transaction.atomic():
+        rows = Message.objects.select_for_update(of=("self",)).filter(pk=message.pk)
+        if fence is not None:
+            rows = rows.filter(fence=fence)
+        current = rows.filter(state__in=when).first()
+        if current is None:
+            return False
+        old_state = current.state
+        current.state = Message.State(to)
+        for name, value in fields.items():
+            setattr(current, name, value)
+        current.save(update_fields=["state", *fields])
+        message_changed.send(sender=Message, message=current, old_state=old_state, now=now)
+    return True
+
+
+def fail_queued(message: Message, *, code: str, error: str, now: datetime) -> bool:
+    """A message that can never be sent fails before any intent: nothing left, no quota used."""
+    return move(
+        message,
+        to=Message.State.FAILED,
+        when=[Message.State.QUEUED],
+        error_code=code,
+        error=error[:300],
+        ended_at=now,
+        now=now,
+    )
+
+
+def settle(message_id: int, *, sent: bool, by: object, now: datetime) -> bool:
+    """A person decides about an uncertain message: it arrived, or send it again.
+
+    Sending again keeps the id, so that a server which has it all the same shows it once.
+    """
+    message = Message.objects.get(pk=message_id)
+    if sent:
+        return move(
+            message,
+            to=Message.State.SENT,
+            when=[Message.State.UNCERTAIN],
+            sent_at=message.sending_at or now,
+            error_code="settled_sent",
+            error=f"settled by {by}"[:300],
+            now=now,
+        )
+    with transaction.atomic():
+        done = move(
+            message,
+            to=Message.State.QUEUED,
+            when=[Message.State.UNCERTAIN],
+            due_at=now,
+            error_code="settled_again",
+            error=f"settled by {by}"[:300],
+            now=now,
+        )
+        if done:
+            doorbells.ring_on_commit([message.account_id])
+    return done

@@ -1,0 +1,57 @@
+"""Processes of this machine, told apart from later ones that got the same number."""
+
+from __future__ import annotations
+
+import functools
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from whatsapp.driver.processes import end_group as end_process_group
+
+
+@functools.cache
+def machine() -> tuple[str, str]:
+    """(host, boot id): process ids mean the same only where both are equal.
+
+    Containers on one kernel share the boot id: the PID namespace is part of the host.
+    """
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    namespace = str(Path("/proc/self/ns/pid").readlink()).strip("pid:[]")
+    return f"{socket.gethostname()}/{namespace}", boot_id
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    state: str
+    group: int
+    started: int  # clock ticks since boot
+
+
+def stat(pid: int) -> Stat | None:
+    """What the kernel says of a process, None when there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = text[text.rindex(")") + 2 :].split()
+    return Stat(state=fields[0], group=int(fields[2]), started=int(fields[19]))
+
+
+def is_running(pid: int, started: int | None) -> bool:
+    """Whether this very process lives (a zombie does not)."""
+    found = stat(pid)
+    return (
+        found is not None and found.state != "Z" and (started is None or found.started == started)
+    )
+
+
+def end_group(group: int, started: int | None) -> bool:
+    """Kill a process group whose leader began at `started`; True when nothing of it runs.
+
+    A leader that began at another time means the number was given to somebody else: left alone.
+    """
+    leader = stat(group)
+    if leader is not None and started is not None and leader.started != started:
+        return True
+    return end_process_group(group, grace=0)

@@ -1,0 +1,343 @@
+"""Intent, send, finish, recover: the part of the outbox that holds a lease.
+
+The intent is committed before anything leaves, with the id the message will have; whatever dies
+afterwards, the row says `sending` and under which id to look it up. Rules 3 to 7 of
+docs/explanation/effectively-once.md.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+
+from whatsapp import doorbells, outbox
+from whatsapp.driver.base import (
+    DriverError,
+    Found,
+    Lookup,
+    Outgoing,
+    Permanent,
+    Retryable,
+    SendResult,
+    SessionLost,
+    TooLate,
+    Unknown,
+)
+from whatsapp.failpoints import failpoint
+from whatsapp.leases import Held
+from whatsapp.models import Account, Attempt, Message
+
+# A send may start until this long before the lease ends; clocks of two processes on one database
+# differ by less than SKEW.
+MARGIN = dt.timedelta(seconds=3)
+SKEW = dt.timedelta(seconds=5)
+FIRST_BACKOFF = dt.timedelta(seconds=15)
+
+State = Message.State
+
+
+class Refused(Exception):
+    """The intent was not committed; `reason` says why. Nothing of it remains."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A committed decision to send. `not_after` is a reading of `time.monotonic`."""
+
+    message_id: int
+    attempt_id: int
+    out: Outgoing
+    fence: int
+    not_after: float
+
+
+def intend(message: Message, out: Outgoing, *, held: Held, day: dt.date) -> Intent:
+    """Commit to sending `message` as `out`, in one short transaction.
+
+    Checks that the lease is ours, the account may send, the message is still queued and its
+    contact has not opted out; raises usage of `day` (the day the reservation was made for) below
+    the limit. Raises `Refused` with one of ``lease_lost``, ``account_stopped``, ``day_changed``,
+    ``daily_limit``, ``message_gone``.
+    """
+    before = time.monotonic()
+    with transaction.atomic():
+        lease_until, now, today, account = _check_lease(held)
+        if today != day:
+            raise Refused("day_changed")
+        _raise_usage(account, today)
+        failpoint("intent.before-commit")
+        not_after = lease_until - MARGIN
+        if not_after <= now:
+            raise Refused("lease_lost")
+        attempt_id = _mark_sending(message, out, held, not_after=not_after, now=now, day=today)
+    failpoint("intent.after-commit")
+    return Intent(
+        message_id=message.pk,
+        attempt_id=attempt_id,
+        out=out,
+        fence=held.fence,
+        # `before` was read before the database read its clock: this never errs to the late side.
+        not_after=before + (not_after - now).total_seconds(),
+    )
+
+
+def _check_lease(held: Held) -> tuple[datetime, datetime, dt.date, Account]:
+    with connection.cursor() as cursor:
+        # FOR SHARE: a take-over, a pause or a disconnect waits for this commit or is seen by it.
+        cursor.execute(
+            """
+            SELECT lease.lease_until, clock_timestamp(),
+                   (clock_timestamp() AT TIME ZONE tenant.timezone)::date
+            FROM whatsapp_lease AS lease
+            JOIN whatsapp_account AS account ON account.id = lease.account_id
+            JOIN accounts_tenant AS tenant ON tenant.id = account.tenant_id
+            WHERE lease.account_id = %s AND lease.fence = %s AND lease.instance = %s
+            FOR SHARE OF lease, account
+            """,
+            [held.account_id, held.fence, held.holder.instance],
+        )
+        row = cursor.fetchone()
+    if row is None or row[0] is None:
+        raise Refused("lease_lost")
+    account = Account.objects.get(pk=held.account_id)
+    if (
+        account.status != Account.Status.CONNECTED
+        or not account.enabled
+        or account.sending_paused_at
+        or account.logout_requested_at
+    ):
+        raise Refused("account_stopped")
+    return row[0], row[1], row[2], account
+
+
+def _raise_usage(account: Account, day: dt.date) -> None:
+    limit = account.limit_per_day
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO whatsapp_usage AS usage (account_id, day, count)
+            SELECT %(account)s, %(day)s, 1 WHERE %(limit)s >= 1
+            ON CONFLICT (account_id, day) DO UPDATE SET count = usage.count + 1
+            WHERE usage.count < %(limit)s
+            RETURNING count
+            """,
+            {"account": account.pk, "day": day, "limit": limit},
+        )
+        if cursor.fetchone() is None:
+            raise Refused("daily_limit")
+
+
+def _mark_sending(
+    message: Message,
+    out: Outgoing,
+    held: Held,
+    *,
+    not_after: datetime,
+    now: datetime,
+    day: dt.date,
+) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE whatsapp_message AS message
+            SET state = 'sending', wa_id = %s, chat_id = %s, fence = %s, not_after = %s,
+                sending_at = %s, attempts_made = attempts_made + 1, error_code = '', error = ''
+            WHERE id = %s AND state = 'queued'
+              AND NOT EXISTS (SELECT FROM whatsapp_contact AS contact
+                              WHERE contact.id = message.contact_id
+                                AND contact.opted_out_at IS NOT NULL)
+            RETURNING attempts_made
+            """,
+            [out.wa_id, out.chat_id, held.fence, not_after, now, message.pk],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        raise Refused("message_gone")
+    attempt = Attempt.objects.create(
+        message=message,
+        account_id=held.account_id,
+        number=row[0],
+        fence=held.fence,
+        worker=held.holder.worker,
+        wa_id=out.wa_id,
+        usage_day=day,
+        intent_at=now,
+    )
+    return attempt.pk
+
+
+def finish_sent(intent: Intent, result: SendResult, *, now: datetime) -> bool:
+    """The server has it. False when a receipt said so first, or the message is no longer ours."""
+    with transaction.atomic():
+        _close_attempt(intent.attempt_id, Attempt.Outcome.SENT, now=now)
+        return outbox.move(
+            Message(pk=intent.message_id),
+            to=State.SENT,
+            when=[State.SENDING],
+            fence=intent.fence,
+            ack=max(result.ack, 1),
+            sent_at=now,
+            now=now,
+        )
+
+
+def finish_error(intent: Intent, error: DriverError, *, now: datetime) -> bool:
+    """Record what a send raised. Unknown leaves the message `sending` for `recover`.
+
+    False when the message is no longer ours to decide.
+    """
+    message = Message.objects.get(pk=intent.message_id)
+    text = str(error)[:300]
+    if isinstance(error, Unknown) or not isinstance(error, Permanent | Retryable):
+        _close_attempt(
+            intent.attempt_id, Attempt.Outcome.UNKNOWN, now=now, code=error.code, error=text
+        )
+        return True
+    # A lost session or a closed window says nothing about the message: that is no retry of its.
+    counts = not isinstance(error, SessionLost | TooLate)
+    retries = message.retries + (1 if counts else 0)
+    again = isinstance(error, Retryable) and retries <= settings.WHATSAPP_MAX_RETRIES
+    with transaction.atomic():
+        if not again:
+            _close_attempt(
+                intent.attempt_id, Attempt.Outcome.FAILED, now=now, code=error.code, error=text
+            )
+            return outbox.move(
+                message,
+                to=State.FAILED,
+                when=[State.SENDING],
+                fence=intent.fence,
+                retries=min(retries, settings.WHATSAPP_MAX_RETRIES),
+                error_code=error.code,
+                error=text,
+                ended_at=now,
+                now=now,
+            )
+        _close_attempt(
+            intent.attempt_id, Attempt.Outcome.RETRY, now=now, code=error.code, error=text
+        )
+        wait = FIRST_BACKOFF * (2 ** (retries - 1)) if counts else dt.timedelta(0)
+        return outbox.move(
+            message,
+            to=State.QUEUED,
+            when=[State.SENDING],
+            fence=intent.fence,
+            retries=retries,
+            due_at=now + wait,
+            error_code=error.code,
+            error=text,
+            now=now,
+        )
+
+
+def _close_attempt(
+    attempt_id: int, outcome: Attempt.Outcome, *, now: datetime, code: str = "", error: str = ""
+) -> None:
+    Attempt.objects.filter(pk=attempt_id, outcome=Attempt.Outcome.OPEN).update(
+        outcome=outcome, finished_at=now, error_code=code, error=error
+    )
+
+
+# ------------------------------------------------------------------------------- recovery
+
+
+def undecided(account_id: int) -> list[Message]:
+    """Messages of the account whose sending began and did not finish."""
+    return list(
+        Message.objects.filter(account_id=account_id, state=State.SENDING).order_by("sending_at")
+    )
+
+
+def settled_by(message: Message) -> datetime:
+    """From when on nothing can send this message any more, whoever held it."""
+    not_after = message.not_after or message.created_at  # the database forbids it to be empty
+    return not_after + dt.timedelta(seconds=settings.WHATSAPP_SEND_SECONDS) + SKEW
+
+
+def recover(message: Message, found: Lookup, *, held: Held, same_profile: bool) -> str:
+    """Decide about one undecided message from what the session knows of its id.
+
+    `same_profile`: the session runs on the profile that was to send it. Returns ``sent``,
+    ``again`` (queued once more, same id), ``uncertain``, ``failed``, ``wait`` (too early to tell)
+    or ``gone`` (decided by somebody else, a receipt for instance).
+    """
+    now = timezone.now()
+    attempt = Attempt.objects.filter(message=message).latest("number")
+    if found.found is Found.ON_SERVER:
+        with transaction.atomic():
+            Attempt.objects.filter(pk=attempt.pk).update(
+                outcome=Attempt.Outcome.SENT, finished_at=now
+            )
+            done = outbox.move(
+                message,
+                to=State.SENT,
+                when=[State.SENDING],
+                ack=max(found.ack or 1, 1),
+                sent_at=message.sending_at,
+                now=now,
+            )
+        return "sent" if done else "gone"
+    if _database_now() < settled_by(message):
+        return "wait"
+    may_resend = (
+        found.found is Found.NOT_FOUND
+        and same_profile
+        and settings.RESEND_NOT_FOUND
+        and _still_ours(held)
+    )
+    with transaction.atomic():
+        if may_resend:
+            Attempt.objects.filter(pk=attempt.pk).update(
+                outcome=Attempt.Outcome.NOT_SENT, finished_at=now
+            )
+            done = outbox.move(
+                message,
+                to=State.QUEUED,
+                when=[State.SENDING],
+                due_at=now,
+                error_code="not_found",
+                error="the session does not know it: sent again with the same id",
+                now=now,
+            )
+            if done:
+                doorbells.ring_on_commit([message.account_id])
+            return "again" if done else "gone"
+        evidence = f"looked up: {found.found.value}, ack {found.ack}"
+        Attempt.objects.filter(pk=attempt.pk).update(
+            outcome=Attempt.Outcome.UNKNOWN, finished_at=now
+        )
+        done = outbox.move(
+            message,
+            to=State.UNCERTAIN,
+            when=[State.SENDING],
+            error_code=attempt.error_code or "holder_lost",
+            error=f"{attempt.error or 'the worker was lost while sending'}; {evidence}"[:300],
+            now=now,
+        )
+    return "uncertain" if done else "gone"
+
+
+def _database_now() -> datetime:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        now: datetime = cursor.fetchone()[0]
+    return now
+
+
+def _still_ours(held: Held) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT FROM whatsapp_lease WHERE account_id = %s AND fence = %s AND instance = %s",
+            [held.account_id, held.fence, held.holder.instance],
+        )
+        return cursor.fetchone() is not None

@@ -1,0 +1,153 @@
+"""Celery's side of WhatsApp: a doorbell per account, and a reconciler that rings what was lost.
+
+Browser workers (``-Q browser``) keep one `SessionPool`; it is made when the worker starts and
+closed when it stops. They also read a queue of their own, so that a doorbell for an account that
+one of them holds goes straight there.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from typing import Any
+
+import structlog
+from celery import shared_task
+from celery.signals import celeryd_after_setup, worker_ready, worker_shutting_down
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
+
+from whatsapp import doorbells, driving, events, leases
+from whatsapp.driver.base import DriverFactory, Event
+from whatsapp.driver.chromium import ChromiumFactory
+from whatsapp.driver.launch import ChromiumConfig
+from whatsapp.models import Account, Lease
+from whatsapp.sessions import Session, SessionPool
+
+log = structlog.get_logger(__name__)
+
+_pools: list[SessionPool] = []  # one in a browser worker, none elsewhere
+
+
+@shared_task(name=doorbells.DRIVE, queue=doorbells.SHARED_QUEUE)
+def drive(account_id: int) -> None:
+    """Do what the account needs now: link, restore, send. Runs on browser workers only."""
+    driving.drive(the_pool(), account_id)
+
+
+@shared_task(name="whatsapp.tasks.reconcile", queue="default")
+def reconcile() -> int:
+    """Ring for every account that has something to do; returns how many were rung."""
+    return ring_waiting()
+
+
+def ring_waiting() -> int:
+    """Doorbells for whatever waits in PostgreSQL; a lease whose heartbeat is late counts as free.
+
+    An account waits when messages are due or undecided, it is being linked or unlinked, or it is
+    linked and nobody drives it (receipts and incoming messages are missed meanwhile).
+    """
+    late = settings.WHATSAPP_LEASE_SECONDS - 3 * settings.WHATSAPP_HEARTBEAT_SECONDS
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT account.id,
+                   CASE WHEN lease.lease_until > clock_timestamp() + make_interval(secs => %(late)s)
+                        THEN lease.worker ELSE '' END
+            FROM whatsapp_account AS account
+            LEFT JOIN whatsapp_lease AS lease ON lease.account_id = account.id
+            WHERE account.logout_requested_at IS NOT NULL
+               OR account.status = 'pending'
+               OR (account.enabled AND account.status IN ('connected', 'reconnecting') AND (
+                       lease.lease_until IS NULL
+                    OR lease.lease_until <= clock_timestamp() + make_interval(secs => %(late)s)
+                    OR EXISTS (SELECT FROM whatsapp_message AS message
+                               WHERE message.account_id = account.id AND message.state = 'queued'
+                                 AND message.due_at <= clock_timestamp())
+                    OR EXISTS (SELECT FROM whatsapp_message AS message
+                               WHERE message.account_id = account.id
+                                 AND message.state = 'sending')))
+            """,
+            {"late": late},
+        )
+        waiting = cursor.fetchall()
+    for account_id, worker in waiting:
+        doorbells.send(account_id, doorbells.own_queue(worker) if worker else "browser")
+    return len(waiting)
+
+
+# --------------------------------------------------------------------- the worker's session pool
+
+
+def the_pool() -> SessionPool:
+    """The pool of this worker process. Raises `RuntimeError` outside of a browser worker."""
+    if not _pools:
+        raise RuntimeError("drive runs on a browser worker only: start one with -Q browser")
+    return _pools[0]
+
+
+def make_factory() -> DriverFactory:
+    """The driver that the setting ``WHATSAPP_DRIVER`` names."""
+    binary = settings.CHROMIUM_BINARY
+    if settings.WHATSAPP_DRIVER == "chromium-headless-shell":
+        binary = binary or shutil.which("chromium-headless-shell") or ""
+        if not binary:
+            raise ImproperlyConfigured(
+                "WHATSAPP_DRIVER is chromium-headless-shell, but there is none: install the "
+                "package chromium-headless-shell, or set CHROMIUM_BINARY."
+            )
+    config = ChromiumConfig(
+        url=settings.WHATSAPP_WEB_URL,
+        wa_js=settings.WA_JS_PATH,
+        binary=binary,
+        chromedriver=settings.CHROMEDRIVER_BINARY,
+        flags=tuple(settings.CHROMIUM_EXTRA_FLAGS),
+    )
+    return ChromiumFactory(config)
+
+
+def make_pool(worker: str, factory: DriverFactory) -> SessionPool:
+    """A pool for a worker of that name; not started."""
+    pool: SessionPool
+
+    def on_event(session: Session, event: Event) -> None:
+        events.handle(pool, session, event)
+
+    pool = SessionPool(
+        holder=leases.Holder(worker=worker),
+        make_driver=factory,
+        profiles=settings.WHATSAPP_SESSION_PATH,
+        on_event=on_event,
+        drive=driving.drive,
+    )
+    return pool
+
+
+@celeryd_after_setup.connect
+def read_own_queue(sender: str, instance: Any, **_: object) -> None:
+    """A browser worker also reads the queue that carries its name."""
+    if doorbells.SHARED_QUEUE in instance.app.amqp.queues.consume_from:
+        instance.app.amqp.queues.select_add(doorbells.own_queue(sender))
+
+
+@worker_ready.connect
+def open_pool(sender: Any, **_: object) -> None:
+    """Start the sessions of this worker, and pick up those its last run left."""
+    if doorbells.SHARED_QUEUE not in sender.app.amqp.queues.consume_from:
+        return
+    pool = make_pool(sender.hostname, make_factory())
+    pool.start()
+    _pools.append(pool)
+    mine = Lease.objects.filter(worker=sender.hostname).values_list("account_id", flat=True)
+    free = Account.objects.sendable().filter(lease=None).values_list("pk", flat=True)
+    for account_id in {*mine, *free}:
+        pool.wake(account_id)
+
+
+@worker_shutting_down.connect
+def close_pool(**_: object) -> None:
+    """Warm shutdown: finish what is being sent, close the browsers, give the leases back."""
+    for pool in _pools:
+        # Celery runs this in the main thread, in a signal handler: closing takes seconds.
+        threading.Thread(target=pool.stop, name="closing").start()
