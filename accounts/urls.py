@@ -1,1 +1,10 @@
-urlpatterns: list = []
+from django.urls import path
+
+from accounts import api
+
+app_name = "auth"
+urlpatterns = [
+    path("token", api.LogInView.as_view(), name="token"),
+    path("token/refresh", api.RefreshView.as_view(), name="refresh"),
+    path("logout", api.LogOutView.as_view(), name="logout"),
+]

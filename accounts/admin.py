@@ -1,0 +1,136 @@
+"""Companies, people and their keys in the admin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.models import Group
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext_lazy as _
+from rest_framework_simplejwt.token_blacklist import models as tokens
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from accounts.console import (
+    ConsoleAdmin,
+    ConsoleTabularInline,
+    ConsoleUserAdmin,
+    TenantScoped,
+)
+from accounts.models import Membership, ServiceKey, Tenant, User
+
+# Roles are per company (Membership). Tokens are nobody's business here.
+admin.site.unregister(Group)
+for _model in (tokens.BlacklistedToken, tokens.OutstandingToken):
+    if admin.site.is_registered(_model):
+        admin.site.unregister(_model)
+
+
+class MembershipInline(ConsoleTabularInline):
+    model = Membership
+    extra = 0
+    autocomplete_fields = ["tenant"]
+
+
+@admin.register(Tenant)
+class TenantAdmin(TenantScoped, ConsoleAdmin):
+    tenant_path = "pk"
+    list_display = ["name", "slug", "region", "timezone", "people"]
+    search_fields = ["name", "slug"]
+    prepopulated_fields = {"slug": ["name"]}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
+        found: QuerySet[Tenant] = super().get_queryset(request)
+        return found.annotate(people=Count("memberships"))
+
+    @admin.display(description=_("people"), ordering="people")
+    def people(self, tenant: Any) -> int:
+        return int(tenant.people)
+
+
+@admin.register(User)
+class UserAdmin(ConsoleUserAdmin):
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    inlines = [MembershipInline]
+    list_display = ["username", "email", "companies", "is_staff", "is_active"]
+    list_filter = ["is_staff", "is_active"]
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        (_("Person"), {"fields": ("first_name", "last_name", "email")}),
+        (_("Admin"), {"fields": ("is_active", "is_staff", "is_superuser")}),
+        (_("Dates"), {"fields": ("last_login", "date_joined")}),
+    )
+    filter_horizontal = []
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        found: QuerySet[User] = super().get_queryset(request)
+        return found.prefetch_related("memberships__tenant")
+
+    @admin.display(description=_("companies"))
+    def companies(self, user: User) -> str:
+        return ", ".join(f"{m.tenant} ({m.get_role_display()})" for m in user.memberships.all())
+
+    # People of several companies stand in one table: only superusers look at it.
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_superuser)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return bool(request.user.is_superuser)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return bool(request.user.is_superuser)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_superuser)
+
+
+@admin.register(ServiceKey)
+class ServiceKeyAdmin(TenantScoped, ConsoleAdmin):
+    list_display = ["name", "key_id", "tenant", "active", "last_used_at", "created_at"]
+    list_filter = ["active"]
+    list_select_related = ["tenant"]
+    search_fields = ["name", "key_id"]
+    fields = ["tenant", "name", "key_id", "active", "created_at", "last_used_at"]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return super().get_fields(request, obj) if obj else ["tenant", "name"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:  # noqa: ARG002
+        return ["tenant", "key_id", "created_at", "last_used_at"] if obj else []
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        # Switched off instead: who called with which key stays readable.
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if change:
+            super().save_model(request, obj, form, change)
+            return
+        issued, secret = ServiceKey.issue(tenant=obj.tenant, name=obj.name)
+        obj.pk, obj.key_id = issued.pk, issued.key_id
+        obj.issued_secret = secret
+
+    def response_add(
+        self,
+        request: HttpRequest,
+        obj: Any,
+        post_url_continue: str | None = None,  # noqa: ARG002
+    ) -> HttpResponse:
+        """The secret is on this one page. Not in a message: those are kept in a cookie."""
+        response = TemplateResponse(
+            request,
+            "admin/accounts/servicekey/secret.html",
+            {
+                **self.admin_site.each_context(request),
+                "title": _("The secret of %(name)s") % {"name": obj.name},
+                "key": obj,
+                "secret": obj.issued_secret,
+                "opts": self.opts,
+            },
+        )
+        response["Cache-Control"] = "no-store"
+        return response

@@ -1,0 +1,87 @@
+"""What every route of the API has in common: JSON of a bounded size, limits, and whose it is."""
+
+from __future__ import annotations
+
+import json
+from typing import IO, Any, NoReturn
+
+from django.db import transaction
+from django.http.response import HttpResponseBase
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.models import Membership
+from accounts.permissions import IsService, membership_of
+from accounts.problems import Problem
+from accounts.signed import ServiceAuthentication
+from accounts.throttles import PerUser
+
+MAX_BODY = 256 * 1024  # bytes; the seven days in two languages take 60 KiB at most
+
+
+class SmallJson(BaseParser):
+    """UTF-8 JSON of at most `MAX_BODY` bytes, whatever the headers claim."""
+
+    media_type = "application/json"
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,  # noqa: ARG002  DRF's signature
+        parser_context: Any = None,  # noqa: ARG002
+    ) -> Any:
+        data = stream.read(MAX_BODY + 1)
+        if len(data) > MAX_BODY:
+            raise Problem(413, "too_large", f"The body is larger than {MAX_BODY // 1024} KiB.")
+        try:
+            return json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise ParseError("The body is not readable JSON.") from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+class Route(APIView):
+    """A route for people with a JWT. `calls_per_minute` by verb; verbs not named are unlimited."""
+
+    parser_classes = [SmallJson]
+    throttle_classes = [PerUser]
+    calls_per_minute: dict[str, int] = {}
+
+
+class TenantRoute(Route):
+    """A route of one tenant, for some roles. `self.membership` says whose call this is."""
+
+    roles = frozenset(Membership.Role.values)
+    membership: Membership
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        self.membership = membership_of(request)
+        if self.membership.role not in self.roles:
+            raise Problem(403, "role", "Your role in this company does not allow this.")
+
+
+class ServiceRoute(Route):
+    """A route for other systems (signed.py). Nonce and work are one transaction.
+
+    A call that fails on our side leaves no nonce behind: the caller may send the very same again.
+    """
+
+    authentication_classes = [ServiceAuthentication]
+    permission_classes = [IsService]
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        with transaction.atomic():
+            return super().dispatch(request, *args, **kwargs)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        response = super().handle_exception(exc)
+        if response.status_code >= 500:
+            transaction.set_rollback(True)
+        return response
