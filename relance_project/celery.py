@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 from celery import Celery
 from celery.signals import setup_logging
 from kombu import Queue
 
+from relance_project import local
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "relance_project.settings")
+
+if Path(sys.argv[0]).name == "celery":
+    # Celery has no hook before its commands connect; others that import this do not get here.
+    local.ensure_running(reason="celery")
 
 BROWSER_QUEUE = "browser"
 
 app = Celery("relance_project")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.conf.task_queues = [Queue("default"), Queue(BROWSER_QUEUE)]
+# Without a routing key of its own a queue is bound to the default one, and would get its messages.
+app.conf.task_queues = [Queue(name, routing_key=name) for name in ("default", BROWSER_QUEUE)]
 app.autodiscover_tasks()
 
 

@@ -191,7 +191,7 @@ CACHES = {
 # ---------------------------------------------------------------------------------- Celery
 # Reasons: docs/explanation/architecture.md, "Celery".
 
-CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_URL = local.broker_url(REDIS_URL)
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = False
