@@ -1,0 +1,98 @@
+'use strict';
+/**
+ * Drives the simulator with whatsapp-web.js, unmodified: the second, unrelated client.
+ *
+ * Started by test_whatsapp_web_js.py with one JSON argument:
+ *   { modules, executable, port, spki, profile, me, peer, media: {mimetype, data, filename} }
+ * It writes one JSON object on a line for everything that happens: {event, ...}, {step, value} or
+ * {step, error}. The test scans the code and plays the other side; this file only does what a
+ * user of the library would.
+ */
+const path = require('path');
+
+const given = JSON.parse(process.argv[2]);
+// eslint-disable-next-line import/no-dynamic-require -- the test knows where npm put it
+const { Client, LocalAuth, Location, MessageMedia } = require(
+  path.join(given.modules, 'whatsapp-web.js'));
+
+const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
+
+const client = new Client({
+  authStrategy: new LocalAuth({ dataPath: given.profile }),
+  webVersionCache: { type: 'none' },
+  puppeteer: {
+    executablePath: given.executable,
+    headless: true,
+    args: [
+      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+      '--disable-background-networking', '--disable-component-update', '--disable-sync',
+      `--host-resolver-rules=MAP web.whatsapp.com 127.0.0.1:${given.port}`,
+      `--ignore-certificate-errors-spki-list=${given.spki}`,
+    ],
+  },
+});
+
+const step = async (name, action) => {
+  try {
+    say({ step: name, value: await action() });
+  } catch (error) {
+    say({ step: name, error: String((error && error.stack) || error).slice(0, 800) });
+  }
+};
+
+const until = (event, test) => new Promise((resolve) => {
+  const listen = (...args) => {
+    if (!test(...args)) return;
+    client.off(event, listen);
+    resolve();
+  };
+  client.on(event, listen);
+});
+
+client.on('qr', (text) => say({ event: 'qr', text }));
+client.on('authenticated', () => say({ event: 'authenticated' }));
+client.on('auth_failure', (reason) => say({ event: 'auth_failure', reason }));
+client.on('disconnected', (reason) => say({ event: 'disconnected', reason }));
+client.on('change_state', (state) => say({ event: 'change_state', state }));
+client.on('message', (message) => say({
+  event: 'message', from: message.from, body: message.body, id: message.id._serialized,
+}));
+client.on('message_ack', (message, ack) => say({
+  event: 'message_ack', id: message.id._serialized, ack,
+}));
+
+client.on('ready', async () => {
+  say({ event: 'ready', me: client.info.wid._serialized, name: client.info.pushname });
+  const peer = `${given.peer}@c.us`;
+  const delivered = (id) => until('message_ack', (message, ack) => (
+    message.id._serialized === id && ack >= 2));
+  const send = async (content, options) => {
+    const sent = await client.sendMessage(peer, content, { waitUntilMsgSent: true, ...options });
+    return sent.id._serialized;
+  };
+  await step('getNumberId', async () => (await client.getNumberId(given.peer))._serialized);
+  await step('text', () => send('Hello from whatsapp-web.js', { linkPreview: false }));
+  await step('location', () => send(new Location(48.8566, 2.3522, { name: 'Paris' })));
+  const { mimetype, data, filename } = given.media;
+  await step('document', () => send(
+    new MessageMedia(mimetype, data, filename), { sendMediaAsDocument: true, caption: 'a file' }));
+  await step('delivered', async () => {
+    const message = await client.sendMessage(peer, 'Tell me when you get this');
+    await delivered(message.id._serialized);
+    return message.id._serialized;
+  });
+  const answered = until('message', () => true);
+  say({ event: 'waiting_for_message' });
+  await answered;
+  await step('getState', () => client.getState());
+  await step('getChats', async () => (await client.getChats()).map((chat) => ({
+    id: chat.id._serialized, unread: chat.unreadCount, group: chat.isGroup,
+  })));
+  await step('logout', () => client.logout());
+  process.exit(0);
+});
+
+client.initialize().catch((error) => {
+  say({ step: 'initialize', error: String(error && error.stack || error) });
+  process.exit(1);
+});
