@@ -154,7 +154,9 @@ def _picture(data: bytes) -> FileType | None:
                     picture.draft(None, (1, 1))  # JPEG: decoded at an eighth of its size
                     picture.load()
         except Image.DecompressionBombError as error:
-            raise BadMedia("bomb", "the picture has far too many pixels") from error
+            raise BadMedia(
+                "bomb", f"the picture has more than {MAX_PIXELS // 1_000_000} million pixels"
+            ) from error
         except (
             UnidentifiedImageError,
             OSError,
