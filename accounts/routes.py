@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts import schema  # noqa: F401  describes ServiceAuthentication
 from accounts.models import Membership
 from accounts.permissions import IsService, membership_of
 from accounts.problems import Problem

@@ -1,0 +1,357 @@
+"""`/api/relance/`: what referrers, administrators and other systems call, and get as answers."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import OuterRef, Subquery
+from django.utils import timezone
+from django.utils.text import slugify
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import Membership
+from accounts.permissions import ADMINISTRATORS, WRITERS
+from accounts.problems import FieldError, Problem
+from accounts.routes import Route, ServiceRoute, TenantRoute
+from accounts.signed import Service
+from campaigns import days, examples, exits, serializers
+from campaigns.models import Referrer
+from whatsapp import limits, linking
+from whatsapp.models import Account
+
+PROBLEM = OpenApiResponse(serializers.ProblemAnswer, "Problem details (RFC 9457)")
+COMPANY = OpenApiParameter(
+    "X-Tenant", str, OpenApiParameter.HEADER, description="Which company, if you have several"
+)
+
+
+class ReferrerRoute(Route):
+    """A route about the caller's own WhatsApp account. `self.referrer` says whose."""
+
+    roles = WRITERS
+    referrer: Referrer
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        role = Membership.objects.filter(tenant=OuterRef("tenant"), user=OuterRef("user"))
+        found = (
+            Referrer.objects.select_related("tenant", "account__tenant")
+            .annotate(role=Subquery(role.values("role")[:1]))
+            .filter(user=request.user.pk or 0)
+            .first()
+        )
+        if found is None:
+            raise Problem(404, "no_referrer", "You are not a referrer: no account is yours.")
+        if found.role not in self.roles:
+            raise Problem(403, "role", "Your role in this company does not allow this.")
+        self.referrer = found
+
+
+def _account_of(referrer: Referrer) -> Account:
+    """The referrer's account; made at the first call that needs one."""
+    if referrer.account is not None:
+        return referrer.account
+    with transaction.atomic():
+        current = Referrer.objects.select_for_update(of=("self",)).get(pk=referrer.pk)
+        if current.account is None:
+            name = slugify(current.external_id)[:60] or "referrer"
+            if Account.objects.filter(tenant=current.tenant, name=name).exists():
+                name = f"{name}-{current.pk}"
+            current.account = Account.objects.create(
+                tenant=current.tenant, owner=current.user, name=name
+            )
+            current.save(update_fields=["account"])
+    referrer.account = current.account
+    return current.account
+
+
+@extend_schema(tags=["referrer"])
+class ConnectView(ReferrerRoute):
+    calls_per_minute = {"POST": 20}
+
+    @extend_schema(
+        summary="Link your WhatsApp account",
+        description=(
+            "Waits for a QR code and returns it. A second call while one is shown returns the "
+            "current code and starts nothing. Codes change every 20 s or so: call again for the "
+            "new one, until `expiresAt`. Without a code in time: 504."
+        ),
+        request=None,
+        responses={200: serializers.ConnectAnswer, 404: PROBLEM, 504: PROBLEM},
+        examples=examples.CONNECT,
+    )
+    def post(self, request: Request) -> Response:  # noqa: ARG002
+        account = _account_of(self.referrer)
+        found = None if account.is_linked else _wait_for_code(account)
+        if found is None:
+            account.refresh_from_db()
+            return Response(
+                {
+                    "success": True,
+                    "message": "This account is linked.",
+                    "data": {"status": "connected", "phoneNumber": account.phone},
+                }
+            )
+        return Response(
+            {
+                "success": True,
+                "message": "Scan this code with WhatsApp: Settings, Linked devices.",
+                "data": {
+                    "status": "pending",
+                    "qrCode": found.text,
+                    "qrCodeDataUrl": found.data_url,
+                    "expiresAt": found.expires_at,
+                },
+            }
+        )
+
+
+def _wait_for_code(account: Account) -> linking.PublishedQr | None:
+    """A code to scan; None when the account is linked. Raises `Problem` when neither comes.
+
+    Ten seconds less than an attempt to link takes, so that callers who wait two minutes get an
+    answer. It holds a thread of the web server for as long.
+    """
+    until = time.monotonic() + max(1, settings.WHATSAPP_LINK_SECONDS - 10)
+    while True:
+        linking.request(account, now=timezone.now())
+        left = until - time.monotonic()
+        found = linking.wait_for_qr(account.pk, timeout=max(0.0, left))
+        if found == "connected":
+            return None
+        if found is not None:
+            return found
+        account.refresh_from_db()
+        if account.logout_requested_at is None or left <= 1:
+            break
+        time.sleep(1)  # the device is still being logged out: a new attempt follows that
+    if account.status == Account.Status.PENDING and until - time.monotonic() > 1:
+        raise Problem(503, "unavailable", "The code cannot be read just now. Try again shortly.")
+    reason = f" ({account.status_reason})" if account.status_reason else ""
+    raise Problem(504, "no_qr", f"WhatsApp showed no QR code in time{reason}. Please try again.")
+
+
+@extend_schema(tags=["referrer"])
+class StatusView(ReferrerRoute):
+    roles = frozenset(Membership.Role.values)
+    calls_per_minute = {"GET": 100}
+
+    @extend_schema(
+        summary="How your WhatsApp account is",
+        description="`resetIn`: milliseconds until more messages become free.",
+        responses={200: serializers.StatusAnswer, 404: PROBLEM},
+    )
+    def get(self, request: Request) -> Response:  # noqa: ARG002
+        referrer = self.referrer
+        # Without an account yet: the answer of one that was never linked.
+        account = referrer.account or Account(tenant=referrer.tenant)
+        allowance = limits.snapshot(account, now=timezone.now())
+        known = account.status != Account.Status.NEW
+        return Response(
+            {
+                "status": account.status if known else Account.Status.DISCONNECTED,
+                "phoneNumber": account.phone or None,
+                "platform": account.platform or None,
+                "pushname": account.push_name or None,
+                "lastQrScanDate": account.linked_at,
+                "lastConnectionCheck": account.last_checked_at,
+                "enrollmentPaused": referrer.enrolment_paused,
+                "sendingPaused": account.sending_paused_at is not None,
+                "messagesSentToday": allowance.sent_today,
+                "dailyLimit": allowance.daily_limit,
+                "remaining": allowance.remaining,
+                "resetIn": allowance.reset_in_ms,
+                "isLimited": allowance.is_limited,
+            }
+        )
+
+
+@extend_schema(tags=["referrer"])
+class DisconnectView(ReferrerRoute):
+    calls_per_minute = {"DELETE": 20}
+
+    @extend_schema(
+        summary="Unlink your WhatsApp account",
+        description="Logs the linked device out on the phone and forgets the session.",
+        responses={200: serializers.ConnectAnswer, 404: PROBLEM},
+        examples=examples.DISCONNECT,
+    )
+    def delete(self, request: Request) -> Response:  # noqa: ARG002
+        asked = self.referrer.account is not None and linking.disconnect(
+            self.referrer.account, now=timezone.now()
+        )
+        return Response(
+            {
+                "success": True,
+                "message": (
+                    "This account is being logged out." if asked else "No account was linked."
+                ),
+                "data": {"status": "disconnected"},
+            }
+        )
+
+
+@extend_schema(tags=["referrer"])
+class PauseView(ReferrerRoute):
+    calls_per_minute = {"PUT": 60}
+
+    @extend_schema(
+        summary="Pause or go on",
+        description=(
+            "`sendingPaused` holds every message back; places in the sequence move on by the "
+            "length of the pause. `enrollmentPaused` follows no new referrals."
+        ),
+        request=serializers.PauseBody,
+        responses={200: serializers.PauseAnswer, 400: PROBLEM},
+        examples=examples.PAUSE,
+    )
+    def put(self, request: Request) -> Response:
+        body = serializers.PauseBody(data=request.data)
+        body.is_valid(raise_exception=True)
+        enrolment = body.validated_data.get("enrollmentPaused")
+        sending = body.validated_data.get("sendingPaused")
+        now = timezone.now()
+        referrer = self.referrer
+        with transaction.atomic():
+            if enrolment is not None:
+                Referrer.objects.filter(pk=referrer.pk).update(enrolment_paused=enrolment)
+                referrer.enrolment_paused = enrolment
+            if sending is True:
+                linking.pause_sending(_account_of(referrer), now=now)
+            elif sending is False and referrer.account is not None:
+                linking.resume_sending(referrer.account, now=now)
+        paused = referrer.account is not None and referrer.account.sending_paused_at is not None
+        return Response(
+            {
+                "success": True,
+                "message": "Saved.",
+                "data": {"enrollmentPaused": referrer.enrolment_paused, "sendingPaused": paused},
+            }
+        )
+
+
+@extend_schema(tags=["admin"], parameters=[COMPANY])
+class DaysView(TenantRoute):
+    roles = ADMINISTRATORS
+    calls_per_minute = {"GET": 100, "POST": 60}
+
+    @extend_schema(
+        summary="The seven days",
+        responses={200: serializers.DaysAnswer, 403: PROBLEM},
+        examples=examples.DAYS,
+    )
+    def get(self, request: Request) -> Response:  # noqa: ARG002
+        found = days.read(self.membership.tenant)
+        return Response({"success": True, "data": [serializers.day_of(step) for step in found]})
+
+    @extend_schema(
+        summary="Write one day",
+        description=(
+            "Creates or changes a day, as a whole or not at all. What is left out stays; a text "
+            "that is `null` is removed. Texts may use `{{name}}`, `{{referrer}}`, `{{link}}` and "
+            "the company's own variables. Files are fetched now, from public addresses only, at "
+            "most one for each language."
+        ),
+        request=serializers.Day,
+        responses={200: serializers.DayAnswer, 400: PROBLEM, 403: PROBLEM},
+        examples=examples.DAY,
+    )
+    def post(self, request: Request) -> Response:
+        body = serializers.Day(data=request.data)
+        body.is_valid(raise_exception=True)
+        given = body.validated_data
+        tenant = self.membership.tenant
+        wishes = given.get("mediaUrls")
+        try:
+            step = days.write(
+                tenant=tenant,
+                number=given["dayNumber"],
+                texts=given.get("messageTemplate"),
+                wishes=None
+                if wishes is None
+                else [days.FileWish(w["url"], w["type"], w["language"]) for w in wishes],
+                active=given.get("active"),
+            )
+        except days.BadDay as error:
+            raise Problem.of_fields(
+                [FieldError(wrong.field, wrong.code, wrong.message) for wrong in error.wrong]
+            ) from error
+        written = next(found for found in days.read(tenant) if found.pk == step.pk)
+        return Response(
+            {
+                "success": True,
+                "message": f"Day {step.number} is saved.",
+                "data": serializers.day_of(written),
+            }
+        )
+
+
+@extend_schema(tags=["admin"], parameters=[COMPANY])
+class DayView(TenantRoute):
+    roles = ADMINISTRATORS
+    calls_per_minute = {"DELETE": 60}
+
+    @extend_schema(
+        summary="Take one day out",
+        description="A day that is part of somebody's history is switched off, not deleted.",
+        responses={200: serializers.DayDeleted, 404: PROBLEM},
+        examples=examples.DAY_DELETED,
+    )
+    def delete(self, request: Request, day: int) -> Response:  # noqa: ARG002
+        done = days.remove(tenant=self.membership.tenant, number=day) if day in days.DAYS else ""
+        if not done:
+            raise Problem(404, "not_found", "There is no such day: there are the days 1 to 7.")
+        message = (
+            f"Day {day} is deleted."
+            if done == "deleted"
+            else f"Day {day} is switched off; what it sent stays readable."
+        )
+        return Response(
+            {
+                "success": True,
+                "message": message,
+                "data": {"dayNumber": day, "deleted": done == "deleted"},
+            }
+        )
+
+
+@extend_schema(tags=["services"])
+class ExitUserView(ServiceRoute):
+    @extend_schema(
+        summary="Somebody paid",
+        description=(
+            "Takes a referral out of every sequence at once. Signed: `Authorization: "
+            "Relance-HMAC key=…, ts=…, nonce=…, signature=…`. Somebody not known yet is "
+            "remembered: a later import does not follow them."
+        ),
+        request=serializers.ExitBody,
+        responses={200: serializers.ExitAnswer, 400: PROBLEM, 401: PROBLEM},
+        examples=examples.EXIT,
+    )
+    def post(self, request: Request) -> Response:
+        body = serializers.ExitBody(data=request.data)
+        body.is_valid(raise_exception=True)
+        service = request.auth
+        assert isinstance(service, Service)  # noqa: S101  IsService lets nobody else in
+        result = exits.exit_referral(
+            tenant=service.tenant,
+            external_id=body.validated_data["userId"],
+            source=service.name,
+            now=timezone.now(),
+        )
+        return Response(
+            {
+                "success": True,
+                "data": {
+                    "targetsExited": result.targets_exited,
+                    "messagesCancelled": result.messages_cancelled,
+                    "inFlight": result.in_flight,
+                    "known": result.known,
+                },
+            }
+        )
