@@ -59,6 +59,7 @@ class WaJsPage:
     """
 
     def __init__(self, url: str, profile: Path, *flags: str, user_agent: str | None = USER_AGENT):
+        self.url = f"{url}/"
         self.profile = profile
         options = Options()
         options.binary_location = str(CHROMIUM)
@@ -73,7 +74,7 @@ class WaJsPage:
         self.driver = webdriver.Chrome(options=options, service=Service(str(CHROMEDRIVER)))
         self.driver.set_script_timeout(30)
         self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": source})
-        self.driver.get(f"{url}/")
+        self.driver.get(self.url)
 
     def run(self, body: str, *args: Any) -> Any:
         answer = self.driver.execute_async_script(
