@@ -56,7 +56,7 @@ def near(server, **more):
     port = server.server_address[1]
     return Fetcher(
         **{
-            "resolver": lambda host, port: ["127.0.0.1"],
+            "resolver": lambda *_: ["127.0.0.1"],
             "permits": lambda address: address == LOOPBACK,
             "ports": frozenset({port}),
             **more,
@@ -82,7 +82,7 @@ def test_a_file_comes_with_its_name_and_type(server):
 @pytest.mark.parametrize(
     "address",
     [
-        "127.0.0.1", "127.8.8.8", "0.0.0.0", "10.1.2.3", "172.16.0.1", "172.31.255.255",
+        "127.0.0.1", "127.8.8.8", "0.0.0.1", "10.1.2.3", "172.16.0.1", "172.31.255.255",
         "192.168.1.1", "169.254.169.254", "100.64.0.1", "100.127.255.255", "192.0.0.1",
         "192.0.2.1", "192.88.99.1", "198.18.0.1", "198.51.100.7", "203.0.113.9", "224.0.0.1",
         "239.255.255.250", "240.0.0.1", "255.255.255.255",
@@ -131,7 +131,7 @@ def test_our_own_network_is_refused_however_it_is_written(url):
 )  # fmt: skip
 def test_what_is_no_plain_web_address_is_refused_without_a_look_up(url):
     asked = []
-    fetcher = Fetcher(resolver=lambda host, port: asked.append(host) or ["127.0.0.1"])
+    fetcher = Fetcher(resolver=lambda host, _port: asked.append(host) or ["127.0.0.1"])
 
     with pytest.raises(CannotFetch) as refused:
         fetcher.fetch(url, deadline=5)
@@ -141,7 +141,7 @@ def test_what_is_no_plain_web_address_is_refused_without_a_look_up(url):
 
 
 def test_a_host_with_one_private_address_among_public_ones_is_refused():
-    fetcher = Fetcher(resolver=lambda host, port: ["8.8.8.8", "10.0.0.1"])
+    fetcher = Fetcher(resolver=lambda *_: ["8.8.8.8", "10.0.0.1"])
 
     with pytest.raises(CannotFetch) as refused:
         fetcher.fetch("http://files.test/", deadline=5)
@@ -168,7 +168,7 @@ def test_a_redirect_is_followed_and_its_host_is_checked_like_the_first(server):
     server.pages["/x"] = (200, {}, b"ok")
     server.pages["/in"] = (307, {"Location": at(server, "/x", host="inside.test")}, b"")
     names = {"files.test": ["127.0.0.1"], "inside.test": ["10.0.0.1"]}
-    fetcher = near(server, resolver=lambda host, port: names[host])
+    fetcher = near(server, resolver=lambda host, _port: names[host])
 
     assert fetcher.fetch(at(server, "/to"), deadline=5).data == b"ok"
     with pytest.raises(CannotFetch) as refused:
@@ -270,8 +270,8 @@ def test_a_server_that_drips_is_cut_at_the_deadline(start):
     with dripping(start) as listener:
         port = listener.getsockname()[1]
         fetcher = Fetcher(
-            resolver=lambda host, port: ["127.0.0.1"],
-            permits=lambda address: True,
+            resolver=lambda *_: ["127.0.0.1"],
+            permits=lambda _: True,
             ports=frozenset({port}),
         )
         began = time.monotonic()
@@ -283,7 +283,7 @@ def test_a_server_that_drips_is_cut_at_the_deadline(start):
 
 
 def test_a_name_server_that_is_silent_is_left_at_the_deadline():
-    fetcher = Fetcher(resolver=lambda host, port: time.sleep(2) or ["8.8.8.8"])
+    fetcher = Fetcher(resolver=lambda *_: time.sleep(2) or ["8.8.8.8"])
     began = time.monotonic()
 
     with pytest.raises(CannotFetch) as refused:
@@ -297,8 +297,8 @@ def test_a_server_that_is_not_there_is_unreachable():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     fetcher = Fetcher(
-        resolver=lambda host, port: ["127.0.0.1"],
-        permits=lambda address: True,
+        resolver=lambda *_: ["127.0.0.1"],
+        permits=lambda _: True,
         ports=frozenset({port}),
     )
 
@@ -343,7 +343,7 @@ def test_tls_is_spoken_with_the_hosts_name_though_the_connection_goes_to_an_addr
     names = []
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(pem, key)
-    tls.sni_callback = lambda connection, name, context: names.append(name)
+    tls.sni_callback = lambda _connection, name, _context: names.append(name)
     server.socket = tls.wrap_socket(server.socket, server_side=True)
     server.pages["/x"] = (200, {}, b"ok")
     port = server.server_address[1]
