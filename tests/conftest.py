@@ -27,3 +27,8 @@ for name in ("SECRET_KEY", "JWT_SIGNING_KEY", "WHATSAPP_SESSION_SECRET"):
     os.environ[name] = secrets.token_hex(32)
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "relance_project.settings"
+
+# Conftests of folders named on the command line are imported before pytest-django gets to this.
+import django  # noqa: E402
+
+django.setup()

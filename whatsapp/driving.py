@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from datetime import timedelta
 
 import structlog
 from django.conf import settings
@@ -55,8 +54,8 @@ def drive(pool: SessionPool, account_id: int) -> None:
 
 def _drive(pool: SessionPool, account: Account) -> None:
     session = pool.get(account.pk)
-    if session is not None and not session.held.alive:
-        pool.close(session, reason="lease lost", keep_lease=True)
+    if session is not None and not session.usable:
+        pool.close(session, reason=session.lost or "lease lost", keep_lease=not session.held.alive)
         session = None
     if account.logout_requested_at is not None:
         _unlink(pool, account, session)
@@ -112,13 +111,15 @@ def _advance_linking(pool: SessionPool, account: Account, session: Session) -> N
 
 
 def _give_up_linking(pool: SessionPool, account: Account, session: Session | None) -> None:
-    minutes = timedelta(seconds=settings.WHATSAPP_LINK_SECONDS)
+    seconds = settings.WHATSAPP_LINK_SECONDS
     linking.change_status(
         account.pk,
         to=Status.DISCONNECTED,
         when=(Status.PENDING,),
         now=timezone.now(),
-        reason=f"nobody scanned the QR code within {minutes}: ask for a new one",
+        # A page that never got ready has said so; nobody could scan anything then.
+        reason=account.status_reason
+        or f"nobody scanned the QR code within {seconds} seconds: ask for a new one",
         link_requested_at=None,
     )
     linking.forget_qr(account.pk)
@@ -179,6 +180,14 @@ def _open(pool: SessionPool, account: Account, session: Session, *, deadline: fl
 
 def _restore(pool: SessionPool, account: Account) -> Session | None:
     """Open the session of a linked account on its profile, without a scan."""
+    if not pool.profile(account.pk).exists():
+        # An empty profile would show a QR code and look as if the phone had logged us out.
+        log.error("no profile of this account on this disk", account_id=account.pk)
+        Account.objects.filter(pk=account.pk).update(
+            status_reason=f"its browser profile is not on {pool.holder.host}",
+            last_checked_at=timezone.now(),
+        )
+        return None
     session = pool.claim(account.pk)
     if session is None:
         return None

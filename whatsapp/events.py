@@ -59,8 +59,8 @@ def handle(pool: SessionPool, session: Session, event: base.Event) -> None:
             )
             pool.wake(account_id)
         case base.BrowserLost():
-            log.warning("browser lost", account_id=account_id, reason=event.reason)
-            pool.close(session, reason="browser lost")
+            # Ending what is left of it takes seconds, in which other browsers would not be heard.
+            session.lost = event.reason or "browser_gone"
             pool.wake(account_id)
         case base.QrIdle() | base.Linked():
             pool.wake(account_id)

@@ -9,7 +9,7 @@ account is one Redis hash, so that it is there whole or not at all:
            another, a flushed one has none, and the account is seeded again from PostgreSQL
 ``day``    the tenant's day, ISO
 ``used``   reservations of that day
-``times``  reservations of the last minute, milliseconds since 1970, oldest first
+``times``  reservations of the last minute, microseconds since 1970, oldest first, no two alike
 =========  ==============================================================================
 
 While Redis is away nothing is sent (`Unavailable`).
@@ -35,33 +35,34 @@ from whatsapp.models import Account, Attempt, Usage
 
 log = structlog.get_logger(__name__)
 
-MINUTE_MS = 60_000
+MINUTE = dt.timedelta(seconds=60)
 KEEP_SECONDS = 2 * 86_400
 
-# Returns {code, wait in ms, time of the reservation in ms}; codes as in `_CODES`, 0 is granted.
+# Returns {code, microseconds to wait, time of the reservation}; codes as in `_CODES`, 0 is granted.
 RESERVE = """
 local epoch, day = ARGV[1], ARGV[2]
 local per_day, per_minute, gap = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local state = redis.call('HMGET', KEYS[1], 'epoch', 'day', 'used', 'times')
 if state[1] ~= epoch or (state[2] or '') > day then return {4, 0, 0} end
 local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local now = clock[1] * 1000000 + clock[2]
 local used = state[2] == day and tonumber(state[3]) or 0
 if used >= per_day then return {3, 0, 0} end
 local times, count, last = {}, 0, -1
 for text in string.gmatch(state[4] or '', '%d+') do
   local at = tonumber(text)
   if at > now then at = now end
-  if at > now - 60000 then count = count + 1; times[count] = at end
+  if at > now - 60000000 then count = count + 1; times[count] = at end
   last = at
 end
 if last >= 0 and now - last < gap then return {1, gap - (now - last), 0} end
-if count >= per_minute then return {2, times[count - per_minute + 1] + 60000 - now, 0} end
+if count >= per_minute then return {2, times[count - per_minute + 1] + 60000000 - now, 0} end
+if last >= now then now = last + 1 end  -- the time names the reservation
 times[count + 1] = now
 for i = 1, count + 1 do times[i] = string.format('%.0f', times[i]) end
 redis.call('HSET', KEYS[1], 'day', day, 'used', used + 1, 'times', table.concat(times, ','))
 redis.call('EXPIRE', KEYS[1], 172800)
-return {0, 0, now}
+return {0, 0, string.format('%.0f', now)}
 """
 
 RELEASE = """
@@ -90,7 +91,7 @@ class Reserved:
     account_id: int
     day: dt.date
     epoch: str
-    at_ms: int
+    at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,24 +169,24 @@ def reserve(account: Account) -> Reserved | Wait:
             if not redis_server.run_id:
                 redis_server.client.ping()
             epoch = redis_server.run_id
-            code, wait_ms, at_ms = redis_server.reserve(
+            code, wait, at = redis_server.reserve(
                 keys=[key(account.pk)],
                 args=[
                     epoch,
                     day.isoformat(),
                     account.limit_per_day,
                     account.limit_per_minute,
-                    int(account.gap.total_seconds() * 1000),
+                    int(account.gap / dt.timedelta(microseconds=1)),
                 ],
             )
             if code == 0:
-                return Reserved(account_id=account.pk, day=day, epoch=epoch, at_ms=at_ms)
+                return Reserved(account_id=account.pk, day=day, epoch=epoch, at=at)
             if code == 4:
                 seed(account, day=day, epoch=epoch)
                 continue
             if code == 3:
                 return Wait(reason="day", seconds=seconds_to_midnight(account.tenant))
-            return Wait(reason=_CODES[code], seconds=max(wait_ms, 1) / 1000)
+            return Wait(reason=_CODES[code], seconds=max(wait, 1000) / 1e6)
     except redis.RedisError as error:
         raise Unavailable(f"Redis does not answer ({type(error).__name__})") from error
     raise Unavailable("Redis forgets what it was told: is its memory full?")
@@ -196,7 +197,7 @@ def release(reserved: Reserved) -> None:
     try:
         server().release(
             keys=[key(reserved.account_id)],
-            args=[reserved.epoch, reserved.day.isoformat(), str(reserved.at_ms)],
+            args=[reserved.epoch, reserved.day.isoformat(), reserved.at],
         )
     except redis.RedisError:
         log.warning("reservation not released", account_id=reserved.account_id)
@@ -217,10 +218,8 @@ def seed(account: Account, *, day: dt.date, epoch: str) -> None:
     """Write the account's state from PostgreSQL: the day from Usage, the minute from Attempts."""
     used = Usage.objects.filter(account=account, day=day).values_list("count", flat=True).first()
     now = _database_now()
-    recent = Attempt.objects.filter(
-        account=account, intent_at__gt=now - dt.timedelta(milliseconds=MINUTE_MS)
-    )
-    times = sorted(int(at.timestamp() * 1000) for at in recent.values_list("intent_at", flat=True))
+    recent = Attempt.objects.filter(account=account, intent_at__gt=now - MINUTE)
+    times = sorted(int(at.timestamp() * 1e6) for at in recent.values_list("intent_at", flat=True))
     with server().client.pipeline(transaction=True) as pipe:
         pipe.delete(key(account.pk))
         pipe.hset(
@@ -240,7 +239,7 @@ def seed(account: Account, *, day: dt.date, epoch: str) -> None:
 def snapshot(account: Account, *, now: datetime) -> Allowance:
     """What is left today and this minute, from PostgreSQL alone: it answers without Redis."""
     day = today(account.tenant, now=now)
-    since = now - dt.timedelta(milliseconds=MINUTE_MS)
+    since = now - MINUTE
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -262,7 +261,7 @@ def snapshot(account: Account, *, now: datetime) -> Allowance:
     remaining = max(0, account.limit_per_day - sent)
     to_midnight = int(seconds_to_midnight(account.tenant, now=now) * 1000)
     if remaining and minute >= account.limit_per_minute:
-        wait = oldest + dt.timedelta(milliseconds=MINUTE_MS) - now
+        wait = oldest + MINUTE - now
         return Allowance(sent, account.limit_per_day, 0, int(wait.total_seconds() * 1000), True)
     return Allowance(sent, account.limit_per_day, remaining, to_midnight, remaining == 0)
 

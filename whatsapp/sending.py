@@ -38,6 +38,8 @@ from whatsapp.models import Account, Attempt, Message
 MARGIN = dt.timedelta(seconds=3)
 SKEW = dt.timedelta(seconds=5)
 FIRST_BACKOFF = dt.timedelta(seconds=15)
+# Nothing is wrong with the message, only with the moment: these do not use up its retries.
+BAD_MOMENTS = frozenset({"offline", "busy", "chat_busy"})
 
 State = Message.State
 
@@ -204,7 +206,8 @@ def finish_error(intent: Intent, error: DriverError, *, now: datetime) -> bool:
         )
         return True
     # A lost session or a closed window says nothing about the message: that is no retry of its.
-    counts = not isinstance(error, SessionLost | TooLate)
+    bad_moment = error.code in BAD_MOMENTS
+    counts = not bad_moment and not isinstance(error, SessionLost | TooLate)
     retries = message.retries + (1 if counts else 0)
     again = isinstance(error, Retryable) and retries <= settings.WHATSAPP_MAX_RETRIES
     with transaction.atomic():
@@ -226,7 +229,9 @@ def finish_error(intent: Intent, error: DriverError, *, now: datetime) -> bool:
         _close_attempt(
             intent.attempt_id, Attempt.Outcome.RETRY, now=now, code=error.code, error=text
         )
-        wait = FIRST_BACKOFF * (2 ** (retries - 1)) if counts else dt.timedelta(0)
+        wait = FIRST_BACKOFF * bad_moment
+        if counts:
+            wait = FIRST_BACKOFF * (2 ** (retries - 1))
         return outbox.move(
             message,
             to=State.QUEUED,

@@ -42,11 +42,12 @@ class Session:
     used_at: float = field(default_factory=time.monotonic)
     link_ends: float | None = None  # monotonic; None once linked
     caught_up: bool = False
+    lost: str = ""  # why the browser is of no more use
     closing: threading.Event = field(default_factory=threading.Event)
 
     @property
     def usable(self) -> bool:
-        return self.held.alive and not self.closing.is_set()
+        return self.held.alive and not self.lost and not self.closing.is_set()
 
 
 class NoSlot(Exception):
@@ -73,7 +74,7 @@ class SessionPool:
         self._drive = drive
         self._sessions: dict[int, Session] = {}
         self._busy: dict[int, bool] = {}  # account -> rung again meanwhile
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._events: queue.SimpleQueue[tuple[Session, Event] | None] = queue.SimpleQueue()
         self._wakes = ThreadPoolExecutor(max_workers=8, thread_name_prefix="wake")
         self._threads: list[threading.Thread] = []
@@ -103,9 +104,10 @@ class SessionPool:
 
     def _close_on_stop(self, session: Session) -> None:
         # A send that has begun is finished first: its thread sees `stopping` right after it.
-        until = time.monotonic() + settings.WHATSAPP_SEND_SECONDS
-        while self.is_busy(session.account_id) and time.monotonic() < until:
-            time.sleep(0.05)
+        with self._lock:
+            self._lock.wait_for(
+                lambda: session.account_id not in self._busy, settings.WHATSAPP_SEND_SECONDS
+            )
         self.close(session, reason="worker stops")
         connections.close_all()
 
@@ -129,12 +131,9 @@ class SessionPool:
         finally:
             with self._lock:
                 again = self._busy.pop(account_id)
+                self._lock.notify_all()
             if again:
                 self.wake(account_id)
-
-    def is_busy(self, account_id: int) -> bool:
-        with self._lock:
-            return account_id in self._busy
 
     def wake(self, account_id: int) -> None:
         """Look at an account soon, on a thread of our own: for what a browser just said."""
@@ -218,18 +217,24 @@ class SessionPool:
 
     def _heartbeat(self) -> None:
         while not self.stopping.wait(settings.WHATSAPP_HEARTBEAT_SECONDS):
-            with self._lock:
-                sessions = [s for s in self._sessions.values() if not s.closing.is_set()]
-            lost: set[int] = set()
             try:
-                close_old_connections()
-                lost = leases.renew([s.held for s in sessions], self.holder)
-            except DatabaseError as error:
-                log.warning("heartbeat failed", error=type(error).__name__)
-            for session in sessions:
-                # Before anything else: somebody else may be opening this profile.
-                if session.account_id in lost or not session.held.alive:
-                    self.close(session, reason="lease lost", keep_lease=True)
+                self._beat()
+            except Exception:  # whatever it is, the next beat must come
+                log.exception("heartbeat failed")
+
+    def _beat(self) -> None:
+        with self._lock:
+            sessions = [s for s in self._sessions.values() if not s.closing.is_set()]
+        lost: set[int] = set()
+        try:
+            close_old_connections()
+            lost = leases.renew([s.held for s in sessions], self.holder)
+        except DatabaseError as error:
+            log.warning("heartbeat not written", error=type(error).__name__)
+        for session in sessions:
+            # Before anything else: somebody else may be opening this profile.
+            if session.account_id in lost or not session.held.alive:
+                self.close(session, reason="lease lost", keep_lease=True)
 
     def _consume(self) -> None:
         while (item := self._events.get()) is not None:

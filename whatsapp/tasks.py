@@ -17,12 +17,13 @@ from celery.signals import celeryd_after_setup, worker_ready, worker_shutting_do
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
+from django.db.models import Q
 
 from whatsapp import doorbells, driving, events, leases
 from whatsapp.driver.base import DriverFactory, Event
 from whatsapp.driver.chromium import ChromiumFactory
 from whatsapp.driver.launch import ChromiumConfig
-from whatsapp.models import Account, Lease
+from whatsapp.models import Account
 from whatsapp.sessions import Session, SessionPool
 
 log = structlog.get_logger(__name__)
@@ -139,9 +140,9 @@ def open_pool(sender: Any, **_: object) -> None:
     pool = make_pool(sender.hostname, make_factory())
     pool.start()
     _pools.append(pool)
-    mine = Lease.objects.filter(worker=sender.hostname).values_list("account_id", flat=True)
-    free = Account.objects.sendable().filter(lease=None).values_list("pk", flat=True)
-    for account_id in {*mine, *free}:
+    free = Q(lease=None) | Q(lease__lease_until=None) | Q(lease__worker=sender.hostname)
+    linked = Account.objects.filter(free, enabled=True, status__in=Account.LINKED_STATUSES)
+    for account_id in linked.values_list("pk", flat=True):
         pool.wake(account_id)
 
 

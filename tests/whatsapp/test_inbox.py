@@ -1,0 +1,63 @@
+"""What comes in is stored once, and a wish to stop is heard."""
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from whatsapp.models import Contact, Incoming, Message
+
+ACCOUNT, ANA = "+33639980001", "+33639980100"
+
+
+def test_an_incoming_message_is_stored_with_who_wrote_it(linked, world, worker):
+    world.inbound(ACCOUNT, ANA, "C'est combien ?", name="Ana")
+    worker.settle()
+    stored = Incoming.objects.get()
+    assert (stored.phone, stored.body, stored.name) == (ANA, "C'est combien ?", "Ana")
+    assert stored.contact.phone == ANA
+    assert stored.contact.lid == stored.lid
+
+
+def test_messages_that_came_while_nobody_listened_are_caught_up_once(
+    linked, world, worker, start_worker
+):
+    worker.stop()
+    world.inbound(ACCOUNT, ANA, "Allô ?")
+    after = start_worker()
+    after.drive(linked)
+    after.pool.get(linked.pk).caught_up = False
+    after.drive(linked)
+    assert Incoming.objects.get().body == "Allô ?"
+
+
+def test_stop_cancels_what_is_queued_and_nothing_is_sent_any_more(linked, world, worker, write):
+    message = write(linked, ANA)
+    world.inbound(ACCOUNT, ANA, "Stop")
+    worker.settle()
+    worker.drive(linked)
+    message.refresh_from_db()
+    assert message.state == Message.State.CANCELLED
+    assert Contact.objects.get(phone=ANA).opted_out_at is not None
+    assert world.record == []
+
+
+def test_somebody_known_by_lid_only_is_matched_to_the_contact_that_has_it(linked, world, worker):
+    world.inbound(ACCOUNT, ANA, "Bonjour")
+    worker.settle()
+    world.inbound(ACCOUNT, ANA, "STOP", lid_only=True)
+    worker.settle()
+    assert Contact.objects.get(phone=ANA).opted_out_at is not None
+
+
+def test_the_database_refuses_one_incoming_message_twice(linked):
+    values = {
+        "account": linked,
+        "wa_id": "false_x_1",
+        "chat_id": "x",
+        "kind": "chat",
+        "sent_at": timezone.now(),
+        "received_at": timezone.now(),
+    }
+    Incoming.objects.create(**values)
+    with pytest.raises(IntegrityError, match="incoming_once"), transaction.atomic():
+        Incoming.objects.create(**values)

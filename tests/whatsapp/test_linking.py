@@ -1,0 +1,251 @@
+"""From "connect" to a linked account, and back."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from whatsapp import linking
+from whatsapp.driver.base import PageState
+from whatsapp.models import Account
+
+Status = Account.Status
+PHONE = "+33639980001"
+
+
+def status_of(account) -> str:
+    account.refresh_from_db()
+    return account.status
+
+
+def ask(account) -> bool:
+    return linking.request(account, now=timezone.now())
+
+
+def test_a_request_shows_a_code_as_text_and_picture(account, worker):
+    ask(account)
+    worker.drive(account)
+    code = linking.current_qr(account.pk)
+    assert code is not None
+    assert code.text.startswith("2@")
+    assert code.png.startswith(b"\x89PNG")
+    assert code.data_url.startswith("data:image/png;base64,")
+    assert code.expires_at > timezone.now()
+
+
+def test_each_rotation_of_the_code_is_published(account, world, worker):
+    ask(account)
+    worker.drive(account)
+    first = linking.current_qr(account.pk)
+    world.rotate()
+    worker.settle()
+    second = linking.current_qr(account.pk)
+    assert second.text != first.text
+    assert second.seq > first.seq
+
+
+def test_a_scan_links_the_account_and_stores_who_it_is(account, world, worker):
+    ask(account)
+    worker.drive(account)
+    world.scan(PHONE, name="Amina")
+    worker.settle()
+    assert status_of(account) == Status.CONNECTED
+    assert (account.phone, account.push_name) == (PHONE, "Amina")
+    assert account.platform
+    assert account.lid.endswith("@lid")
+    assert account.linked_at is not None
+    assert linking.current_qr(account.pk) is None
+
+
+def test_a_second_request_while_linking_starts_no_second_attempt(account, worker):
+    assert ask(account)
+    worker.drive(account)
+    before = linking.current_qr(account.pk)
+    assert not ask(account)
+    worker.drive(account)
+    assert linking.current_qr(account.pk).text == before.text
+    assert len(worker.pool) == 1
+
+
+def test_a_request_for_a_linked_account_does_nothing(linked):
+    assert not ask(linked)
+    assert status_of(linked) == Status.CONNECTED
+
+
+def test_nobody_scanning_ends_the_attempt_and_frees_the_browser(account, worker):
+    ask(account)
+    worker.drive(account)
+    Account.objects.update(link_requested_at=timezone.now() - timedelta(minutes=3))
+    worker.drive(account)
+    assert status_of(account) == Status.DISCONNECTED
+    assert "scanned" in account.status_reason
+    assert len(worker.pool) == 0
+    assert linking.current_qr(account.pk) is None
+    assert not worker.pool.profile(account.pk).exists()
+
+
+def test_after_an_attempt_that_ended_one_can_ask_again(account, world, worker):
+    ask(account)
+    worker.drive(account)
+    Account.objects.update(link_requested_at=timezone.now() - timedelta(minutes=3))
+    worker.drive(account)
+    account.refresh_from_db()
+    assert ask(account)
+    worker.drive(account)
+    assert linking.current_qr(account.pk) is not None
+
+
+def test_codes_that_ran_out_are_asked_for_again(account, world, worker):
+    ask(account)
+    worker.drive(account)
+    world.run_out()
+    worker.settle()
+    assert worker.pool.get(account.pk).driver.status() is PageState.QR
+
+
+def test_a_restarted_worker_restores_the_session_without_a_scan(linked, worker, start_worker):
+    worker.stop()
+    after = start_worker()
+    after.drive(linked)
+    assert status_of(linked) == Status.CONNECTED
+    assert after.pool.get(linked.pk) is not None
+
+
+def test_a_page_that_does_not_get_ready_leaves_the_account_as_it_is(
+    linked, world, worker, start_worker
+):
+    worker.stop()
+    world.boot = "stuck"
+    after = start_worker()
+    after.drive(linked)
+    assert status_of(linked) == Status.CONNECTED
+    assert "page_not_ready" in linked.status_reason
+    assert len(after.pool) == 0
+    world.boot = "ok"
+    after.drive(linked)
+    assert len(after.pool) == 1
+
+
+def test_a_device_removed_on_the_phone_needs_a_new_scan(linked, world, worker):
+    world.log_out(PHONE)
+    worker.settle()
+    assert status_of(linked) == Status.LOGGED_OUT
+    assert linked.status_reason
+    assert len(worker.pool) == 0
+    assert ask(linked)
+
+
+def test_a_device_removed_while_nobody_watched_is_noticed_on_restore(
+    linked, world, worker, start_worker
+):
+    worker.stop()
+    world.log_out(PHONE)
+    after = start_worker()
+    after.drive(linked)
+    assert status_of(linked) == Status.LOGGED_OUT
+
+
+def test_a_lost_socket_shows_and_so_does_its_return(linked, world, worker):
+    world.set_offline(PHONE, True)
+    worker.settle()
+    assert status_of(linked) == Status.RECONNECTING
+    world.set_offline(PHONE, False)
+    worker.settle()
+    assert status_of(linked) == Status.CONNECTED
+
+
+def test_the_same_login_opened_elsewhere_is_a_conflict(linked, world, worker):
+    world.conflict(PHONE)
+    worker.settle()
+    assert status_of(linked) == Status.CONFLICT
+    assert len(worker.pool) == 0
+
+
+def test_disconnecting_logs_the_device_out_and_forgets_the_profile(linked, world, worker):
+    linking.disconnect(linked, now=timezone.now())
+    worker.drive(linked)
+    assert status_of(linked) == Status.DISCONNECTED
+    assert linked.logout_requested_at is None
+    assert linked.phone == ""
+    assert world.devices == {}
+    assert not worker.pool.profile(linked.pk).exists()
+
+
+def test_disconnecting_while_no_worker_runs_is_done_by_the_next_one(
+    linked, world, worker, start_worker
+):
+    worker.stop()
+    linking.disconnect(linked, now=timezone.now())
+    after = start_worker()
+    after.drive(linked)
+    assert status_of(linked) == Status.DISCONNECTED
+    assert world.devices == {}
+
+
+def test_disconnecting_while_linking_ends_the_attempt(account, worker):
+    ask(account)
+    worker.drive(account)
+    account.refresh_from_db()
+    linking.disconnect(account, now=timezone.now())
+    worker.drive(account)
+    assert status_of(account) == Status.DISCONNECTED
+    assert len(worker.pool) == 0
+
+
+def test_a_phone_that_is_linked_already_is_refused_for_a_second_account(
+    linked, tenant, world, worker
+):
+    second = Account.objects.create(tenant=tenant, name="bruno")
+    ask(second)
+    worker.drive(second)
+    world.scan(PHONE)
+    worker.settle()
+    assert status_of(second) == Status.DISCONNECTED
+    assert "another account" in second.status_reason
+    assert status_of(linked) == Status.CONNECTED
+
+
+def test_waiting_for_a_code_ends_when_it_is_there(account, worker):
+    ask(account)
+    assert linking.wait_for_qr(account.pk, timeout=0.05) is None
+    worker.drive(account)
+    assert linking.wait_for_qr(account.pk, timeout=5).text.startswith("2@")
+
+
+def test_waiting_for_a_code_of_a_linked_account_says_so(linked):
+    assert linking.wait_for_qr(linked.pk, timeout=5) == "connected"
+
+
+# ------------------------------------------------------------------------- in the database
+
+
+def refused(match):
+    return pytest.raises(IntegrityError, match=match)
+
+
+def test_the_database_refuses_a_phone_linked_twice(linked, tenant):
+    with refused("account_phone_linked_once"), transaction.atomic():
+        Account.objects.create(
+            tenant=tenant, name="x", phone=PHONE, status="connected", linked_at=timezone.now()
+        )
+
+
+def test_the_database_refuses_connected_without_a_phone(account):
+    with refused("account_connected_has_phone"), transaction.atomic():
+        Account.objects.filter(pk=account.pk).update(status="connected")
+
+
+def test_the_database_refuses_an_unknown_status(account):
+    with refused("account_status_is_legal"), transaction.atomic():
+        Account.objects.filter(pk=account.pk).update(status="dreaming")
+
+
+def test_the_database_refuses_two_accounts_of_one_name(account, tenant):
+    with refused("account_name_per_tenant"), transaction.atomic():
+        Account.objects.create(tenant=tenant, name=account.name)
+
+
+def test_the_database_refuses_a_phone_that_is_not_e164(account):
+    with refused("account_phone_is_e164"), transaction.atomic():
+        Account.objects.filter(pk=account.pk).update(phone="0639980001")

@@ -1,0 +1,143 @@
+"""Browsers of a worker: one per account, as many as allowed, gone when the lease is."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from whatsapp import leases, linking, tasks
+from whatsapp.models import Account, Lease
+
+PHONES = ["+33639980001", "+33639980002", "+33639980003"]
+
+
+@pytest.fixture
+def three(tenant, world, worker):
+    """Three accounts, linked one after the other."""
+    made = []
+    for name, phone in zip(("amina", "bruno", "chantal"), PHONES, strict=True):
+        account = Account.objects.create(tenant=tenant, name=name, gap_ms=0)
+        linking.request(account, now=timezone.now())
+        worker.drive(account)
+        world.scan(phone)
+        worker.settle()
+        account.refresh_from_db()
+        made.append(account)
+    return made
+
+
+def test_the_session_used_least_recently_makes_room(three, worker, write, settings, tenant):
+    settings.WHATSAPP_MAX_SESSIONS = 3
+    write(three[0])
+    worker.drive(three[0])
+    fourth = Account.objects.create(tenant=tenant, name="david")
+    linking.request(fourth, now=timezone.now())
+    worker.drive(fourth)
+    assert worker.pool.get(three[1].pk) is None
+    assert worker.pool.get(three[0].pk) is not None
+    assert worker.pool.get(fourth.pk) is not None
+    assert Lease.objects.get(account=three[1]).lease_until is None
+
+
+def test_without_an_idle_session_a_newcomer_waits(worker, settings, tenant):
+    settings.WHATSAPP_MAX_SESSIONS = 1
+    first, second = (Account.objects.create(tenant=tenant, name=n) for n in ("a", "b"))
+    for account in (first, second):
+        linking.request(account, now=timezone.now())
+        worker.drive(account)
+    assert worker.pool.get(first.pk) is not None
+    assert worker.pool.get(second.pk) is None
+    assert not Lease.objects.filter(account=second, lease_until__isnull=False).exists()
+
+
+def test_an_account_of_another_worker_is_left_alone(linked, start_worker):
+    other = start_worker("browser@two")
+    Lease.objects.update(host="elsewhere")
+    other.drive(linked)
+    assert other.pool.get(linked.pk) is None
+
+
+def test_a_worker_whose_lease_is_gone_closes_its_browser_and_sends_nothing(
+    linked, world, worker, write, start_worker
+):
+    Lease.objects.update(
+        lease_until=timezone.now() - timedelta(seconds=1), host="elsewhere", browser_group=None
+    )
+    leases.take(linked.pk, leases.Holder(worker="browser@two", host="there"))
+    write(linked)
+    worker.drive(linked)
+    assert worker.pool.get(linked.pk) is None
+    assert world.record == []
+    assert Lease.objects.get().worker == "browser@two"
+
+
+def test_a_browser_that_dies_is_opened_again(linked, world, worker, write):
+    world.kill(PHONES[0])
+    worker.settle()
+    write(linked)
+    worker.drive(linked)
+    assert len(world.record) == 1
+
+
+def test_a_disabled_account_is_closed(linked, worker):
+    Account.objects.update(enabled=False)
+    worker.drive(linked)
+    assert worker.pool.get(linked.pk) is None
+
+
+def test_a_ring_during_a_turn_is_remembered(linked, worker):
+    with worker.pool.turn(linked.pk) as mine, worker.pool.turn(linked.pk) as second:
+        assert mine
+        assert not second
+    assert worker.pool.woken == [linked.pk]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_stopping_closes_every_browser_and_gives_every_lease_back(three, worker):
+    worker.pool.stop()
+    assert len(worker.pool) == 0
+    assert not Lease.objects.filter(lease_until__isnull=False).exists()
+
+
+# ------------------------------------------------------------------------------ reconciler
+
+
+@pytest.fixture
+def rung(monkeypatch):
+    rings = []
+    monkeypatch.setattr(
+        tasks.doorbells, "send", lambda account_id, queue: rings.append((account_id, queue))
+    )
+    return rings
+
+
+def test_the_reconciler_rings_the_holder_of_what_is_due(linked, write, rung):
+    tasks.ring_waiting()
+    assert rung == [], "held and nothing due"
+    write(linked)
+    tasks.ring_waiting()
+    assert rung == [(linked.pk, "browser.browser@one")]
+
+
+def test_the_reconciler_rings_anybody_for_a_linked_account_nobody_drives(linked, worker, rung):
+    worker.stop()
+    tasks.ring_waiting()
+    assert rung == [(linked.pk, "browser")]
+
+
+def test_the_reconciler_rings_anybody_when_the_heartbeat_is_late(linked, rung, settings):
+    Lease.objects.update(lease_until=timezone.now() + timedelta(seconds=5))
+    tasks.ring_waiting()
+    assert rung == [(linked.pk, "browser")]
+
+
+def test_the_reconciler_leaves_alone_what_waits_for_later(linked, write, rung):
+    write(linked, due_at=timezone.now() + timedelta(hours=1))
+    tasks.ring_waiting()
+    assert rung == []
+
+
+def test_the_reconciler_rings_for_people_who_want_to_link_or_unlink(account, rung):
+    linking.request(account, now=timezone.now())
+    tasks.ring_waiting()
+    assert (account.pk, "browser") in rung
