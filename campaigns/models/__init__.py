@@ -1,7 +1,8 @@
 """Campaigns and who is followed up.
 
 What is said: `Campaign`, `Step`, `Template` (content.py). To whom: `Referrer`, `Referral`,
-`Payment` (people.py). Where each one stands: `Target`, `Delivery`, `AccountSchedule` (following.py).
+`Payment` (people.py). Where each one stands: `Target`, `Delivery`, `AccountSchedule`
+(following.py).
 """
 
 from campaigns.models.content import Campaign, Step, Template

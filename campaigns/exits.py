@@ -1,0 +1,199 @@
+"""Leaving the loop: whoever paid, said stop or is taken out gets nothing more.
+
+Locks, everywhere in this app: contact, then payment and referral, then **target**, then its
+messages, then the account's schedule. Two doors come from the other side, with a message locked:
+
+- *finish* (sending -> sent, failed, queued again, uncertain) locks the message, signals, and its
+  receiver locks the target. An exit that holds the target cannot be waiting for that message: it
+  cancels by ``UPDATE ... WHERE state = 'queued'``, the committed state is `sending`, and
+  PostgreSQL passes over a row whose committed version does not match. So nobody waits in a circle.
+- *a queued message fails or is cancelled before any intent*: here the committed state is `queued`
+  and the exit would wait. The receiver therefore does not wait for the target (SKIP LOCKED) and
+  leaves it to planning's sweep (following.py) - for the exit, which ends the target anyway.
+
+An intent (queued -> sending) never touches a target; an exit waits for it, and counts it as in
+flight. An intent that begins after the exit finds the message cancelled.
+
+**Payments and enrolment.** A payment takes `PAYMENTS` shared before it looks for the referral;
+enrolment takes it alone. So a payment is either seen by enrolment or finds the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import structlog
+from django.db import connection, transaction
+from django.db.models import Q, QuerySet
+
+from accounts.models import Tenant
+from campaigns import deadlocks
+from campaigns.models import Delivery, Referral, Target
+from whatsapp import outbox
+from whatsapp.models import Message
+
+log = structlog.get_logger(__name__)
+
+# Key of an advisory lock; any number that nothing else in this database uses.
+PAYMENTS = 7_305_417_001
+
+
+@dataclass(frozen=True, slots=True)
+class ExitResult:
+    """What leaving did. `in_flight` messages were already being sent and may still arrive;
+    `known` is whether the person was a referral of the tenant."""
+
+    targets_exited: int
+    messages_cancelled: int
+    in_flight: int
+    known: bool
+
+
+@deadlocks.retried
+def exit_referral(
+    *,
+    tenant: Tenant,
+    external_id: str,
+    now: datetime,
+    reason: str = Target.ExitReason.PAID,
+    paid_at: datetime | None = None,
+    source: str = "",
+) -> ExitResult:
+    """Take a person out of every sequence of `tenant`. May be repeated; the answer stays true.
+
+    With reason ``paid`` the payment is kept, so that a person who is not known yet is not
+    enrolled later. Somebody else's target with the same phone number is ended, too: it is the
+    same person, referred twice.
+    """
+    with transaction.atomic():
+        if reason == Target.ExitReason.PAID:
+            record_payments(tenant=tenant, payments={external_id: paid_at or now}, source=source)
+        people = list(
+            Referral.objects.filter(tenant=tenant, external_id=external_id).values_list(
+                "id", "phone"
+            )
+        )
+        return _exit_people(tenant, people, reason=reason, now=now)
+
+
+def exit_payers(
+    *, tenant: Tenant, payments: Mapping[str, datetime], source: str, now: datetime
+) -> ExitResult:
+    """The same for many payers at once, external id -> time of payment (an import)."""
+    with transaction.atomic():
+        record_payments(tenant=tenant, payments=payments, source=source)
+        people = list(
+            Referral.objects.filter(tenant=tenant, external_id__in=payments.keys())
+            .order_by("id")
+            .values_list("id", "phone")
+        )
+        return _exit_people(tenant, people, reason=Target.ExitReason.PAID, now=now)
+
+
+def record_payments(*, tenant: Tenant, payments: Mapping[str, datetime], source: str) -> None:
+    """Keep payments, and mark the referrals that are known as paid. The first payment counts.
+
+    Inside the caller's transaction, before it locks any referral.
+    """
+    ids = sorted(payments)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [PAYMENTS])
+        cursor.execute(
+            """
+            INSERT INTO campaigns_payment (tenant_id, external_id, paid_at, source)
+            SELECT %s, external_id, paid_at, %s
+            FROM unnest(%s::text[], %s::timestamptz[]) AS p (external_id, paid_at)
+            ORDER BY external_id ON CONFLICT (tenant_id, external_id) DO NOTHING
+            """,
+            [tenant.pk, source, ids, [payments[i] for i in ids]],
+        )
+        cursor.execute(
+            """
+            WITH unpaid AS (
+                SELECT r.id, p.paid_at FROM campaigns_referral AS r
+                JOIN campaigns_payment AS p USING (tenant_id, external_id)
+                WHERE r.tenant_id = %s AND r.external_id = ANY(%s) AND r.paid_at IS NULL
+                ORDER BY r.id FOR UPDATE OF r)
+            UPDATE campaigns_referral AS r SET paid_at = unpaid.paid_at
+            FROM unpaid WHERE r.id = unpaid.id
+            """,
+            [tenant.pk, ids],
+        )
+
+
+@deadlocks.retried
+def exit_targets(target_ids: Iterable[int], *, reason: str, now: datetime) -> ExitResult:
+    """Take these targets out by hand; those that ended before are left as they are."""
+    with transaction.atomic():
+        return _exit(Target.objects.filter(pk__in=list(target_ids)), reason=reason, now=now)
+
+
+def exit_phone(*, tenant_id: int, phone: str, reason: str, now: datetime) -> ExitResult:
+    """Take out whoever of the tenant is followed under `phone`."""
+    with transaction.atomic():
+        targets = Target.objects.filter(tenant_id=tenant_id, phone=phone)
+        return _exit(targets, reason=reason, now=now)
+
+
+def end_locked(target_ids: Sequence[int], *, reason: str, now: datetime) -> list[int]:
+    """End active targets whose rows the caller has locked; ids of the messages cancelled."""
+    if not target_ids:
+        return []
+    Target.objects.filter(pk__in=target_ids, state=Target.State.ACTIVE).update(
+        state=Target.State.EXITED,
+        exit_reason=reason,
+        ended_at=now,
+        next_due_at=None,
+        open_message=None,
+        hold="",
+        hold_detail="",
+    )
+    open_ids = Delivery.objects.filter(
+        target_id__in=target_ids, message__state=Message.State.QUEUED
+    ).values_list("message_id", flat=True)
+    return outbox.cancel(list(open_ids), reason=reason, now=now)
+
+
+def _exit_people(
+    tenant: Tenant, people: Sequence[tuple[int, str]], *, reason: str, now: datetime
+) -> ExitResult:
+    referral_ids = [pk for pk, _ in people]
+    phones = [phone for _, phone in people]
+    theirs = Q(referral_id__in=referral_ids)
+    if reason == Target.ExitReason.PAID:
+        theirs |= Q(phone__in=phones)
+    result = _exit(Target.objects.filter(theirs, tenant=tenant), reason=reason, now=now)
+    if not people:
+        return result
+    # Ended targets count as well: a repetition gives the same answer while a send is under way.
+    in_flight = _in_flight(Target.objects.filter(referral_id__in=referral_ids))
+    return replace(result, known=True, in_flight=max(in_flight, result.in_flight))
+
+
+def _exit(targets: QuerySet[Target], *, reason: str, now: datetime) -> ExitResult:
+    # By id, here and in every bulk write: two of them never lock in two orders.
+    locked = list(
+        targets.filter(state=Target.State.ACTIVE)
+        .select_for_update(of=("self",))
+        .order_by("id")
+        .values_list("id", flat=True)
+    )
+    cancelled = end_locked(locked, reason=reason, now=now)
+    in_flight = _in_flight(Target.objects.filter(pk__in=locked))
+    if locked:
+        log.info(
+            "targets exited",
+            target_ids=locked[:20],
+            count=len(locked),
+            reason=reason,
+            messages_cancelled=len(cancelled),
+            in_flight=in_flight,
+        )
+    return ExitResult(len(locked), len(cancelled), in_flight, known=bool(locked))
+
+
+def _in_flight(targets: QuerySet[Target]) -> int:
+    sending = Delivery.objects.filter(target__in=targets, message__state=Message.State.SENDING)
+    return sending.count()

@@ -1,0 +1,30 @@
+"""Tasks of the "default" queue. Each makes one call; the work is in the modules called."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from django.conf import settings
+from django.utils import timezone
+
+from campaigns import enrolment, planning, schedule, user_service
+
+
+@shared_task(name="campaigns.tasks.enrol", queue="default")
+def enrol() -> None:
+    enrolment.enrol(now=timezone.now())
+
+
+@shared_task(name="campaigns.tasks.plan", queue="default")
+def plan() -> None:
+    planning.plan(now=timezone.now())
+
+
+@shared_task(name="campaigns.tasks.repair_schedules", queue="default")
+def repair_schedules() -> None:
+    schedule.rebuild(now=timezone.now())
+
+
+@shared_task(name="campaigns.tasks.sync_referrals", queue="default")
+def sync_referrals() -> None:
+    if settings.USER_SERVICE_URL:
+        user_service.refresh(now=timezone.now())
