@@ -52,6 +52,9 @@ class LogOutView(Route):
     authentication_classes = []
     permission_classes = []
 
+    def get_authenticate_header(self, request: Request) -> str:  # noqa: ARG002
+        return "Bearer"
+
     def post(self, request: Request) -> Response:
         given = Logout(data=request.data)
         given.is_valid(raise_exception=True)
