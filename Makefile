@@ -47,7 +47,7 @@ chaos: ## kill, stop and cut what the product depends on, and count what was los
 	@exec $(VENV)/python -m pytest -m chaos $(PYTEST_ARGS)
 
 requirements: ## compile requirements/*.in and package.json into their lock files
-	@$(READY) --dev
+	@$(READY) --dev --browser
 	@for set in base dev node; do \
 		constraint=; [ $$set = dev ] && constraint="-c requirements/base.txt"; \
 		$(VENV)/uv pip compile -q --universal --python-version 3.11 --fork-strategy fewest \
@@ -55,7 +55,7 @@ requirements: ## compile requirements/*.in and package.json into their lock file
 			--custom-compile-command "make requirements" $(UPGRADE) $$constraint \
 			-o requirements/$$set.txt requirements/$$set.in || exit 1; \
 	done
-	@npm install --package-lock-only --ignore-scripts
+	@PATH="$$PATH:$(CURDIR)/$(VENV)" npm install --package-lock-only --ignore-scripts
 
 clean: ## remove what make and runs have made, but not the database (.relance) nor .env
 	rm -rf .venv node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -289,8 +289,11 @@ class Program:
 
     def start(self) -> None:
         end_orphans(self.home)
-        # Nobody lives here any more, so a pid file is stale: its number may be another's by now.
-        (self.home / "postmaster.pid").unlink(missing_ok=True)
+        # Nobody lives here any more, so pid files are stale: their number may be another's by now,
+        # and PostgreSQL would not start while that one lives.
+        for stale in (self.home / "postmaster.pid", self.config.sockets / ".s.PGSQL.5432.lock"):
+            if self.name == "postgres":
+                stale.unlink(missing_ok=True)
         path = self.config.root / "log" / f"{self.name}.log"
         if path.exists() and path.stat().st_size > LOG_BYTES_KEPT:
             path.replace(path.with_suffix(".log.1"))
