@@ -150,6 +150,7 @@ def test_text_location_media_and_receipts_reach_both_sides(
         assert message.type == kind
     assert recorded[2].media is not None
     assert recorded[2].media.filename == "terms.pdf"
+    assert recorded[2].body == ""
     assert recorded[3].location is not None
     assert recorded[3].location["lat"] == pytest.approx(48.8566)
 
@@ -202,6 +203,25 @@ def test_the_session_and_its_messages_survive_drop_crash_and_restart(
     assert again["ack"] == 1
     assert third.deliveries == 1
     assert [attempt.outcome for attempt in third.attempts] == ["ack_lost", "duplicate"]
+
+
+def test_a_page_that_comes_back_may_send_again_what_was_never_acknowledged(
+    log_in: Callable[..., WaJsPage], open_page: OpenPage, control: SimulatorControl
+) -> None:
+    control.config(ack={"mode": "lost", "times": 1}, resend_pending=True)
+    page = log_in()
+    key = page.new_id(ANA)
+    page.send_text(f"{ANA}@c.us", "once", messageId=key, waitForAck=False)
+    control.wait_for_messages(1)
+    page.kill()
+
+    page = open_page()
+    page.wait_for_main()
+    page.wait_for_ack(key, 1)
+    [message] = control.messages()
+
+    assert message.deliveries == 1
+    assert [attempt.outcome for attempt in message.attempts] == ["ack_lost", "duplicate"]
 
 
 def test_events_reach_a_listening_client(

@@ -173,6 +173,6 @@ class WaJsPage:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         service.wait()
-        self.driver.service.process = None
+        self.driver.service.process = None  # type: ignore[assignment]  # nothing left to stop
         for name in ("SingletonLock", "SingletonSocket", "SingletonCookie"):
             (self.profile / name).unlink(missing_ok=True)

@@ -9,11 +9,12 @@ Rooms:
 
 * `wids` phone numbers, LIDs and the ids made of them;
 * `behaviour` how the pretended WhatsApp answers, and how it fails on request;
-* `state` accounts, linked devices, the directory and the record;
+* `state` accounts, linked devices and the record; `directory` who is on WhatsApp;
 * `media` decrypts what was uploaded, so that a test can compare bytes;
 * `sessions` one WebSocket each: pairing, sending, receipts;
 * `server` routes, page, content security policy, upload;
-* `control` the control API for tests, demo and benchmarks; `client` its Python side;
+* `control` the control API for tests, demo and benchmarks (`control_input` reads its requests);
+  `client` its Python side;
 * `process` runs it all as a subprocess; `tls` a certificate for web.whatsapp.com, made at run time;
 * `page/` what the browser loads.
 

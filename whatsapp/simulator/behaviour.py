@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 from whatsapp.simulator.wids import WidError, digits
 
-Fate = Literal["ack", "lost", "swallowed"]
-"""ack: accepted and acknowledged. lost: accepted, but the ack never reaches the page.
+Fate = Literal["ack", "lost", "cut", "swallowed"]
+"""ack: accepted and acknowledged. lost: accepted, but neither the ack nor a receipt ever reaches
+the page. cut: accepted, and the socket is lost in place of the ack; receipts wait for the page.
 swallowed: the message never reaches the server, and nobody says so."""
 
 
@@ -66,7 +67,7 @@ class Behaviour:
     """See the names' comments; `update` changes it from JSON, `describe` shows it as JSON."""
 
     delays: Delays = field(default_factory=Delays)
-    ack: Fault | None = None  # fate "lost" or "swallowed"
+    ack: Fault | None = None  # fate "lost", "cut" or "swallowed"
     nack: Fault | None = None
     dedup: bool = True  # False: the same stanza id twice is delivered twice
     lid_migrated: bool = False  # default for accounts linked from now on
@@ -198,13 +199,14 @@ def _limits(name: str, value: dict[str, Any]) -> dict[str, Any]:
 
 def _ack(value: Any) -> Fault | None:
     fates: dict[Any, Fate] = {True: "ack", False: "swallowed", "lost": "lost"}
-    fates |= {"ack": "ack", "swallowed": "swallowed"}
+    fates |= {"ack": "ack", "cut": "cut", "swallowed": "swallowed"}
     given = value if isinstance(value, dict) else {"mode": value}
     mode = given.get("mode")
     if not isinstance(mode, bool | str) or mode not in fates:
         raise BehaviourError(
-            'ack: give true, "lost" (accepted, ack never arrives), false (never reaches the '
-            'server), or {"mode": one of these, "phone": ..., "times": ...}'
+            'ack: give true, "lost" (accepted, the ack never arrives), "cut" (accepted, then the '
+            "socket is lost), false (never reaches the server), or "
+            '{"mode": one of these, "phone": ..., "times": ...}'
         )
     if fates[mode] == "ack":
         return None

@@ -10,8 +10,6 @@ mend"}`` with status 400 (wrong input), 403 (not from this machine), 404 (no suc
 
 from __future__ import annotations
 
-import ipaddress
-import json
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -19,25 +17,23 @@ from typing import Any
 from aiohttp import web
 
 from whatsapp.simulator.behaviour import BehaviourError
+from whatsapp.simulator.control_input import (
+    ControlError,
+    failure,
+    list_in,
+    number_in,
+    phone_in,
+    read_body,
+    refuse_strangers,
+)
 from whatsapp.simulator.sessions import Session, push_receipts
 from whatsapp.simulator.state import Device, Group, Inbound, Message, World
-from whatsapp.simulator.wids import GROUP_SERVER, WidError, digits, phone_wid, server_of
+from whatsapp.simulator.wids import GROUP_SERVER, WidError, phone_wid, server_of
 
 MAX_WAIT = 60.0  # seconds that one long poll may take
 PAGE_SIZE = 1000  # messages in one answer of `record`
-READABLE = ("state", "record", "config")
-# Names under which a browser may reach the control API: other names are DNS tricks.
-OUR_NAMES = ("localhost", "127.0.0.1", "[::1]", "web.whatsapp.com")
 
 Answer = dict[str, Any]
-
-
-class ControlError(Exception):
-    """A request that cannot be served; `message` begins with the field that is to blame."""
-
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class Control:
@@ -63,18 +59,18 @@ class Control:
 
     async def handle(self, request: web.Request) -> web.Response:
         try:
-            _refuse_strangers(request)
+            refuse_strangers(request)
             name = request.match_info["op"]
             op = self._ops.get(name)
             if op is None:
                 raise ControlError(
                     f"op: no such op {name!r}; there are {', '.join(self._ops)}", 404
                 )
-            answer = await op(await _body(request, name))
+            answer = await op(await read_body(request, name))
         except ControlError as error:
-            return _failure(str(error), error.status)
+            return failure(str(error), error.status)
         except BehaviourError as error:
-            return _failure(str(error), 400)
+            return failure(str(error), 400)
         return web.json_response({"ok": True, **answer})
 
     # ------------------------------------------------------------------ the phone
@@ -82,7 +78,10 @@ class Control:
     async def scan(self, body: dict[str, Any]) -> Answer:
         """A phone scans a code: `phone` (or `pn`), `ref` (a ref or a code's whole text; without
         it the newest code), `name`, `lid`, `lid_migrated`, `groups`, `contacts`."""
-        phone = _phone(body, "phone", "pn")
+        phone = phone_in(body, "phone", "pn")
+        migrated = body.get("lid_migrated")
+        if migrated is not None and not isinstance(migrated, bool):
+            raise ControlError("lid_migrated: give true or false")
         waiting = self.world.waiting
         if body.get("ref"):
             ref = str(body["ref"]).split(",")[0]
@@ -98,14 +97,16 @@ class Control:
             phone,
             name=str(body.get("name") or "Me"),
             lid=body.get("lid"),
-            groups=[self._group(phone, raw) for raw in _list(body, "groups")],
-            contacts=self._contacts(_list(body, "contacts")),
-            lid_migrated=body.get("lid_migrated"),
+            groups=[self._group(phone, raw) for raw in list_in(body, "groups")],
+            contacts=self._contacts(list_in(body, "contacts")),
+            lid_migrated=migrated,
         )
         line.attach(device)
         return {"token": device.token, "account": phone}
 
-    def _group(self, me: str, raw: dict[str, Any]) -> Group:
+    def _group(self, me: str, raw: Any) -> Group:
+        if not isinstance(raw, dict):
+            raise ControlError('groups: give objects such as {"id": "1203..@g.us", "subject": ...}')
         wid = str(raw.get("id") or "")
         if server_of(wid) != GROUP_SERVER:
             raise ControlError("groups: id must look like 120363000000000001@g.us")
@@ -139,7 +140,7 @@ class Control:
         for entry in raw:
             if not isinstance(entry, dict):
                 raise ControlError('contacts: give objects such as {"phone": ..., "name": ...}')
-            phone = _phone(entry, "phone", "pn")
+            phone = phone_in(entry, "phone", "pn")
             self.world.directory.add(phone, lid=entry.get("lid"))
             contacts[phone] = str(entry.get("name") or "")
         return contacts
@@ -210,8 +211,8 @@ class Control:
         `next` is the index to go on from. With `after_revision` it waits for a change first.
         """
         await self._wait(body)
-        since = int(_number(body, "since", 0))
-        limit = min(int(_number(body, "limit", PAGE_SIZE)), PAGE_SIZE)
+        since = int(number_in(body, "since", 0))
+        limit = min(int(number_in(body, "limit", PAGE_SIZE)), PAGE_SIZE)
         part = self.world.messages[since : since + limit]
         return {
             "revision": self.world.revision,
@@ -223,8 +224,8 @@ class Control:
 
     async def _wait(self, body: dict[str, Any]) -> None:
         if body.get("after_revision") is not None:
-            seconds = min(_number(body, "timeout", 10), MAX_WAIT)
-            await self.world.changed_after(int(_number(body, "after_revision", 0)), seconds)
+            seconds = min(number_in(body, "timeout", 10), MAX_WAIT)
+            await self.world.changed_after(int(number_in(body, "after_revision", 0)), seconds)
 
     # ------------------------------------------------------------------ settings
 
@@ -240,8 +241,8 @@ class Control:
         mode = body.get("mode", directory.mode)
         if mode not in ("open", "listed"):
             raise ControlError("mode: give open (every number exists) or listed (only those added)")
-        users = [(_phone(user, "phone", "pn"), user) for user in _list(body, "users")]
-        absent = {_phone({"absent": phone}, "absent") for phone in _list(body, "absent")}
+        users = [(phone_in(user, "phone", "pn"), user) for user in list_in(body, "users")]
+        absent = {phone_in({"absent": phone}, "absent") for phone in list_in(body, "absent")}
         directory.mode = mode
         for phone, user in users:
             directory.add(
@@ -263,7 +264,7 @@ class Control:
 
     async def inbound(self, body: dict[str, Any]) -> Answer:
         """Somebody (`from`) writes `body` to `account`; in a `group` when one is named."""
-        author = _phone(body, "from")
+        author = phone_in(body, "from")
         accounts = {d.phone for d in self._devices(body)}
         if not accounts:
             raise ControlError("account: no device is linked; scan a code first", 404)
@@ -301,8 +302,8 @@ class Control:
         ack = body.get("ack")
         if ack not in (2, 3, 4):
             raise ControlError("ack: give 2 (delivered), 3 (read) or 4 (played)")
-        ids = {str(i) for i in _list(body, "ids")}
-        account = _phone(body, "account") if body.get("account") else None
+        ids = {str(i) for i in list_in(body, "ids")}
+        account = phone_in(body, "account") if body.get("account") else None
         found = [
             m
             for m in self.world.messages
@@ -316,7 +317,7 @@ class Control:
 
     async def read_all(self, body: dict[str, Any]) -> Answer:
         """The recipients read everything they got (from `account`)."""
-        account = _phone(body, "account") if body.get("account") else None
+        account = phone_in(body, "account") if body.get("account") else None
         unread = [
             m
             for m in self.world.messages
@@ -344,8 +345,8 @@ class Control:
 
     async def offline(self, body: dict[str, Any]) -> Answer:
         """Close the sockets (of `account`) and refuse new ones for `seconds`; 0 ends it."""
-        seconds = _number(body, "seconds", None)
-        account = _phone(body, "account") if body.get("account") else ""
+        seconds = number_in(body, "seconds", None)
+        account = phone_in(body, "account") if body.get("account") else ""
         devices = self._devices(body)
         self.world.offline_until[account] = self.world.now() + seconds
         if seconds > 0:
@@ -367,78 +368,7 @@ class Control:
     def _devices(self, body: dict[str, Any]) -> list[Device]:
         if not body.get("account"):
             return self.world.devices_of(None)
-        phone = _phone(body, "account")
+        phone = phone_in(body, "account")
         if phone not in self.world.accounts:
             raise ControlError(f"account: {phone} was never linked here; see `state`", 404)
         return self.world.devices_of(phone)
-
-
-# ---------------------------------------------------------------------------- reading requests
-
-
-def _refuse_strangers(request: web.Request) -> None:
-    """Only this machine, and no web page of somebody else's in a browser on this machine."""
-    try:
-        local = ipaddress.ip_address(request.remote or "").is_loopback
-    except ValueError:
-        local = False
-    if not local:
-        raise ControlError("address: the control API answers on this machine only", 403)
-    name = request.host.rpartition(":")[0] if ":" in request.host else request.host
-    if name not in OUR_NAMES:
-        raise ControlError(f"host: call it by one of {', '.join(OUR_NAMES)}", 403)
-    origin = request.headers.get("Origin")
-    if origin is not None and origin.partition("://")[2] != request.host:
-        raise ControlError("origin: other sites' pages may not call the control API", 403)
-
-
-async def _body(request: web.Request, name: str) -> dict[str, Any]:
-    if request.method == "GET":
-        if name not in READABLE:
-            raise ControlError(f"method: {name} changes things; use POST", 400)
-        return {} if name == "config" else dict(request.query)
-    if request.method != "POST":
-        raise ControlError("method: use POST", 400)
-    if not request.can_read_body:
-        return {}
-    if request.content_type != "application/json":
-        raise ControlError("content-type: send application/json", 400)
-    try:
-        body = json.loads(await request.text())
-    except ValueError as error:
-        raise ControlError(f"body: not JSON ({error})") from error
-    if not isinstance(body, dict):
-        raise ControlError("body: send a JSON object")
-    return body
-
-
-def _phone(body: dict[str, Any], *names: str) -> str:
-    for name in names:
-        if body.get(name):
-            try:
-                return digits(str(body[name]))
-            except WidError as error:
-                raise ControlError(f"{name}: {error}") from error
-    raise ControlError(f"{names[0]}: missing; give a phone number such as 33639980001")
-
-
-def _list(body: dict[str, Any], name: str) -> list[Any]:
-    value = body.get(name) or []
-    if not isinstance(value, list):
-        raise ControlError(f"{name}: give a list")
-    return value
-
-
-def _number(body: dict[str, Any], name: str, default: float | None) -> float:
-    value = body.get(name, default)
-    try:
-        number = float(value)  # type: ignore[arg-type]  # None and the rest end as ValueError below
-    except (TypeError, ValueError):
-        number = -1.0
-    if number < 0:
-        raise ControlError(f"{name}: give a number, 0 or more")
-    return number
-
-
-def _failure(error: str, status: int) -> web.Response:
-    return web.json_response({"ok": False, "error": error}, status=status)

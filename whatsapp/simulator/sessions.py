@@ -310,13 +310,15 @@ class Session:
             world.note_delivery(message)
             world.uploads.pop(str(args["msg"].get("directPath")), None)
         again = "duplicate" if world.behaviour.dedup else "delivered_again"
-        accepted = "ack_lost" if fate == "lost" else "accepted"
+        accepted = "accepted" if fate == "ack" else "ack_lost"
         world.note_attempt(message, accepted if first else again)
         delays = world.behaviour.of(phone).delays
         if first:
             # Not a task of this session: messages travel on when the page is gone.
             world.run(self._travel(account, message, silent=fate == "lost"))
-        if fate == "lost":
+        if fate == "cut":
+            self.hang_up()
+        if fate != "ack":
             raise _NeverAnswered
         if delays.ack_delay:
             await asyncio.sleep(delays.ack_delay)
@@ -330,6 +332,8 @@ class Session:
         if kind == "location":
             location = {"lat": raw.get("lat"), "lng": raw.get("lng"), "name": raw.get("loc") or ""}
         body = raw.get("body") if kind == "chat" else raw.get("caption")
+        if kind != "chat" and raw.get("isCaptionByUser") is False:
+            body = ""  # wa-js gives a document its file name as caption; recipients see none
         message = Message(
             index=len(self.world.messages),
             stanza_id=str(args["id"]),

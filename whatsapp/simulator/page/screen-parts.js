@@ -45,7 +45,7 @@
         if (key.startsWith('on')) made.addEventListener(key.slice(2), value);
         else made.setAttribute(key, value === true ? '' : value);
       }
-      made.append(...children.filter((child) => child != null));
+      made.append(...children.filter((child) => child != null && child !== false));
       return made;
     };
 
@@ -101,10 +101,13 @@
       document: '📄 Document', sticker: 'Sticker', location: '📍 Location',
     };
 
+    // wa-js gives a document its file name as caption, and says that nobody wrote it.
+    const captionOf = (msg) => (msg.isCaptionByUser === false ? '' : msg.caption);
+
     /** One line for the chat list. */
     exports.summary = (msg) => {
       if (msg.type === 'chat') return msg.body || '';
-      const text = msg.caption || (msg.type === 'document' && msg.filename) || msg.loc;
+      const text = captionOf(msg) || (msg.type === 'document' && msg.filename) || msg.loc;
       return text ? `${(MARKS[msg.type] || msg.type).split(' ')[0]} ${text}` : MARKS[msg.type] || msg.type;
     };
 
@@ -117,13 +120,15 @@
         : part));
 
     const content = (msg) => {
+      const text = captionOf(msg);
+      const caption = text ? element('span', { class: 'text' }, ...withLinks(text)) : null;
       switch (msg.type) {
         case 'chat': return [element('span', { class: 'text' }, ...withLinks(msg.body || ''))];
         case 'image': return [
           msg.body
             ? element('img', { class: 'photo', alt: '', src: `data:image/jpeg;base64,${msg.body}` })
             : element('span', { class: 'file' }, MARKS.image),
-          msg.caption && element('span', { class: 'text' }, ...withLinks(msg.caption)),
+          caption,
         ];
         case 'location': return [
           element('span', { class: 'file' }, `📍 ${msg.loc || 'Location'}`),
@@ -131,7 +136,7 @@
         ];
         default: return [
           element('span', { class: 'file' }, exports.summary({ ...msg.attributes, caption: '' })),
-          msg.caption && element('span', { class: 'text' }, ...withLinks(msg.caption)),
+          caption,
         ];
       }
     };
@@ -142,7 +147,7 @@
       const author = !mine && msg.id.remote.isGroup() && msg.author;
       return element('li', { class: `bubble ${mine ? 'mine' : 'theirs'}`, 'data-id': msg.id.toString() },
         author && element('span', { class: 'author' }, ns('SimNames').person(msg.author)),
-        ...content(msg).filter(Boolean),
+        ...content(msg),
         element('span', { class: 'meta' },
           element('time', {}, exports.time(msg.t)),
           mine ? exports.tick(msg.ack) : null));
