@@ -158,4 +158,4 @@ def test_whatsapp_web_js_logs_in_sends_receives_and_logs_out(
     assert peer.until("getState")["value"] == "CONNECTED"
     assert [chat["id"] for chat in peer.until("getChats")["value"]] == [f"{PEER}@c.us"]
     assert "error" not in peer.until("logout")
-    assert control.state()["devices"] == []
+    control.wait_until(lambda state: state["devices"] == [])

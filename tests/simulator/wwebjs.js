@@ -40,13 +40,17 @@ const step = async (name, action) => {
   }
 };
 
-const until = (event, test) => new Promise((resolve) => {
-  const listen = (...args) => {
-    if (!test(...args)) return;
-    client.off(event, listen);
+// An ack may come before the call that sent the message has returned.
+const acks = new Map();
+client.on('message_ack', (message, ack) => acks.set(message.id._serialized, ack));
+const delivered = (id) => new Promise((resolve) => {
+  const look = () => {
+    if ((acks.get(id) || 0) < 2) return;
+    client.off('message_ack', look);
     resolve();
   };
-  client.on(event, listen);
+  client.on('message_ack', look);
+  look();
 });
 
 client.on('qr', (text) => say({ event: 'qr', text }));
@@ -64,8 +68,6 @@ client.on('message_ack', (message, ack) => say({
 client.on('ready', async () => {
   say({ event: 'ready', me: client.info.wid._serialized, name: client.info.pushname });
   const peer = `${given.peer}@c.us`;
-  const delivered = (id) => until('message_ack', (message, ack) => (
-    message.id._serialized === id && ack >= 2));
   const send = async (content, options) => {
     const sent = await client.sendMessage(peer, content, { waitUntilMsgSent: true, ...options });
     return sent.id._serialized;
@@ -81,7 +83,7 @@ client.on('ready', async () => {
     await delivered(message.id._serialized);
     return message.id._serialized;
   });
-  const answered = until('message', () => true);
+  const answered = new Promise((resolve) => { client.once('message', resolve); });
   say({ event: 'waiting_for_message' });
   await answered;
   await step('getState', () => client.getState());

@@ -112,13 +112,13 @@
         ns('SimComms').halt('stopped');
       }
 
-      logout(reason = 'user_initiated') {
+      /** Resolves once the phone knows: whatsapp-web.js closes the browser right after. */
+      async logout(reason = 'user_initiated') {
         bus.triggerStartingLogout();
         ns('WAWebLogoutReason').getErrorCodeFromLogoutReason(reason);
-        this.sendCurrentLogout(reason).then(async () => {
-          await this.clearCredentialsAndStoredData(reason);
-          bus.triggerLogout();
-        });
+        await this.sendCurrentLogout(reason);
+        await this.clearCredentialsAndStoredData(reason);
+        bus.triggerLogout();
       }
 
       /** Forget the login; like the real page, it is loaded again a moment later. */
