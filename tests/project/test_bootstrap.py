@@ -85,8 +85,9 @@ def test_a_failed_step_leaves_no_stamp(clone: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_npm_packages_that_were_deleted_are_installed_again(
-    clone: Path, commands: list[list[str]]
+    clone: Path, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bootstrap, "find_npm", lambda: (Path("npm"), "/bin"))
     bootstrap.install_npm_packages(dev=True)
     bootstrap.install_npm_packages(dev=True)
     assert len(commands) == 1
