@@ -39,15 +39,15 @@ class DriverError(Exception):
         self.code = code
 
 
-class Permanent(DriverError):  # noqa: N818 - the name is the decision
+class Permanent(DriverError):
     """It will never work for this recipient or content: do not try again."""
 
 
-class Retryable(DriverError):  # noqa: N818 - the name is the decision
+class Retryable(DriverError):
     """Nothing left this machine: trying again with the same ``wa_id`` is safe."""
 
 
-class Unknown(DriverError):  # noqa: N818 - the name is the decision
+class Unknown(DriverError):
     """It may or may not have left (time-out, ERROR_NETWORK, browser died): look it up first."""
 
 

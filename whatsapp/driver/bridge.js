@@ -8,15 +8,22 @@
 // Calls: `__relance.call(load, op, args, timeoutMs)` resolves to a JSON string, `{"ok": value}` or
 // `{"err": {"code", "message"}}`; it never rejects. `load` names one load of the page: a call meant
 // for the load before a reload is refused, because clock readings (`notAfter`) are per load.
-// Events: JSON strings {l: load, o: time origin, n: 1, 2, 3..., at: ms, t: type, d: data}.
+// Events: JSON strings {l: load, o: time origin, n: 1, 2, 3..., at: wall clock in ms, p: the reading
+// of performance.now(), t: type, d: data}.
 (function () {
   'use strict';
   if (window.__relance) return;
 
   const load = performance.timeOrigin + '-' + Math.random().toString(36).slice(2, 10);
   let seq = 0;
-  const emit = (type, data) => channel(JSON.stringify(
-    { l: load, o: performance.timeOrigin, n: ++seq, at: Date.now(), t: type, d: data === undefined ? null : data }));
+  let active = performance.now(); // of the last event or the end of the last send
+  function emit(type, data) {
+    active = performance.now();
+    channel(JSON.stringify({
+      l: load, o: performance.timeOrigin, n: ++seq, at: Date.now(), p: active, t: type,
+      d: data === undefined ? null : data,
+    }));
+  }
 
   const text = (v) => (v == null ? '' : typeof v === 'string' ? v : String(v));
   class Refusal extends Error { // the code is the decision; nothing has left when this is thrown
@@ -168,6 +175,7 @@
       throw e;
     } finally {
       busy.delete(chatId);
+      active = performance.now();
     }
     const msg = WPP.whatsapp.MsgStore.get(wa_id);
     const sent = result.sendMsgResult || {};
@@ -205,8 +213,10 @@
   // ------------------------------------------------------------------------------ calls
   const ops = {
     status: () => state(),
-    now: () => performance.now(),
-    async qr() { const c = window.WPP && WPP.isInjected ? await WPP.conn.getAuthCode() : null; return c ? c.fullCode : null; },
+    async qr() { // the page keeps its last code after it has stopped showing codes
+      const code = state() === 'qr' ? await WPP.conn.getAuthCode() : null;
+      return code && code.fullCode;
+    },
     async refreshQr() { await WPP.conn.refreshQR(); return null; },
     me() {
       if (!window.WPP || !WPP.isInjected || !WPP.conn.isAuthenticated()) throw new Refusal('not_linked');
@@ -270,17 +280,22 @@
       }
       return out;
     },
+    // Before the browser ends: WhatsApp writes acks and messages to its database a little later.
+    async quiet({ ms }) {
+      for (let left; (left = active + ms - performance.now()) > 0;) await new Promise((ok) => setTimeout(ok, left));
+      return null;
+    },
     async logout() { ready(); await WPP.conn.logout(); return null; },
   };
 
   async function call(forLoad, op, args, timeoutMs) {
     try {
       if (forLoad && forLoad !== load) throw new Refusal('other_load');
-      if (state() === 'loading' && !['status', 'now', 'qr'].includes(op)) throw new Refusal('loading');
+      if (state() === 'loading' && !['status', 'qr', 'quiet'].includes(op)) throw new Refusal('loading');
       const value = await until(Promise.resolve(ops[op](args || {})), timeoutMs);
       return JSON.stringify({ ok: value === undefined ? null : value });
     } catch (e) {
-      const refused = e instanceof Refusal;
+      const refused = e instanceof Refusal && e.code !== 'timeout'; // that one comes amid the work
       return JSON.stringify({ err: { code: text((e && e.code) || ''), refused, message: text((e && e.name) || 'Error') } });
     }
   }

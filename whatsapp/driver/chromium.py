@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import functools
+import math
 import os
 import select
 import threading
@@ -23,7 +24,13 @@ from selenium.common.exceptions import WebDriverException
 from urllib3.exceptions import HTTPError
 
 from whatsapp.driver import base, page
-from whatsapp.driver.channel import CHANNEL, EventStream, bridge_source, preload_script
+from whatsapp.driver.channel import (
+    CHANNEL,
+    EventStream,
+    bridge_source,
+    preload_script,
+    spare_network_events,
+)
 from whatsapp.driver.launch import Browser, ChromiumConfig, start_browser
 from whatsapp.driver.outcomes import nacked
 from whatsapp.driver.page import CallError
@@ -31,8 +38,10 @@ from whatsapp.driver.translate import Translator, incoming_message
 
 log = structlog.get_logger(__name__)
 
-QUICK = 5.0
+QUICK = 10.0
 """Deadline in seconds of calls that ask the page only, not WhatsApp."""
+SETTLE = 0.25
+"""Seconds without news from WhatsApp after which the page has stored what it knows."""
 CHUNK = 3 * 2**20
 """Bytes of a file per WebDriver request; a multiple of 3, so that base64 pieces can be joined."""
 
@@ -53,7 +62,6 @@ class ChromiumDriver:
             "",
             0.0,
         )  # load, time.monotonic() minus the page's now, ms
-        self._wake = os.eventfd(0)
 
     # ------------------------------------------------------------------- life of the browser
 
@@ -88,6 +96,7 @@ class ChromiumDriver:
             function_declaration=script,
             arguments=[{"type": "channel", "value": {"channel": CHANNEL}}],
         )
+        spare_network_events(browser.web)
         browser.web.get(self._config.url)
 
     def _wait_usable(self, until: float) -> base.PageState:
@@ -105,9 +114,8 @@ class ChromiumDriver:
         raise base.Retryable("page_not_ready", f"the page stayed {state}")
 
     def close(self) -> None:
+        self._let_it_settle()
         self._closing.set()
-        with contextlib.suppress(OSError):
-            os.eventfd_write(self._wake, 1)
         # Without the lock: a call that hangs must not keep the browser alive. Its request ends
         # with the processes.
         browser, self._browser = self._browser, None
@@ -123,18 +131,28 @@ class ChromiumDriver:
             self._stream.close()
         self._translator.stop()
 
+    def _let_it_settle(self) -> None:
+        """Give the page a moment to store what it heard last; a page that is busy gets none."""
+        if self._browser is None or self._lost or not self._calls.acquire(blocking=False):
+            return
+        try:
+            self._raw("quiet", {"ms": SETTLE * 1000}, deadline=2 * SETTLE)
+        except CallError:
+            pass
+        finally:
+            self._calls.release()
+
     @property
     def process_group(self) -> int | None:
         browser = self._browser
         return browser.group if browser else None
 
     def _watch(self) -> None:
-        """Notice the end of the browser or of chromedriver at once (pidfd)."""
+        """Notice the end of the browser or of chromedriver at once (pidfd); `close` ends both."""
         browser = self._browser
         if browser is None:
             return
         poll, descriptors = select.poll(), []
-        poll.register(self._wake, select.POLLIN)
         try:
             for pid in (browser.driver.pid, browser.pid):
                 descriptors.append(os.pidfd_open(pid))
@@ -277,10 +295,9 @@ class ChromiumDriver:
     def _send(
         self, op: str, args: dict[str, Any], out: base.Outgoing, not_after: float, until: float
     ) -> base.SendResult:
-        try:
-            load, ahead = self._page_clock()
-        except CallError as failed:
-            raise page.decide(failed) from failed
+        load, ahead = self._stream.clock() if self._stream else ("", math.inf)
+        if not load:
+            raise base.Retryable("page_not_ready")
         args["notAfter"] = not_after * 1000 - ahead
         try:
             said = self._raw(op, args, load=load, deadline=until - time.monotonic())
@@ -292,23 +309,6 @@ class ChromiumDriver:
         if said["nack"] or said["ack"] < 0:
             raise nacked(str(said["nack"] or ""))
         raise base.Unknown((said["result"] or "no_ack").lower())
-
-    def _page_clock(self) -> tuple[str, float]:
-        """The present load of the page and how far `time.monotonic` is ahead of its clock, in ms.
-
-        Both run on CLOCK_MONOTONIC, so the difference holds for the whole load, whatever the wall
-        clock does. The time of the answer is taken, never the time of the question: an error of
-        this measurement makes the page refuse earlier, not later.
-        """
-        load = self._translator.load
-        if self._clock[0] == load and load:
-            return self._clock
-        readings = []
-        for _ in range(3):
-            now = self._raw("now", {}, load=load, deadline=QUICK)
-            readings.append(time.monotonic() * 1000 - now)
-        self._clock = (load, min(readings))
-        return self._clock
 
 
 @functools.lru_cache(maxsize=4)

@@ -5,6 +5,7 @@ Flags and environment facts: docs/explanation/whatsapp-web.md.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -13,7 +14,7 @@ import shutil
 import socket
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -36,6 +37,9 @@ LOW_MEMORY_FLAGS = (
     "--js-flags=--lite-mode",
     "--in-process-gpu",
 )
+
+PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "XDG_RUNTIME_DIR")
+"""What a browser gets of our environment. The rest holds secrets it has no use for."""
 
 BASE_FLAGS = (
     "--remote-debugging-pipe",  # no DevTools port; the browser ends when chromedriver does
@@ -71,7 +75,7 @@ class ChromiumConfig:
     host_rules: str = ""  # `--host-resolver-rules`: the simulator as web.whatsapp.com
     low_memory: bool = True
     flags: tuple[str, ...] = ()
-    env: dict[str, str] = field(default_factory=dict)  # added to ours for the browser
+    env: dict[str, str] = field(default_factory=dict)  # added to `PASSED_ON`
 
     def with_paths(self) -> ChromiumConfig:
         """The same with `binary` and `chromedriver` filled in. Raises `Retryable`
@@ -84,11 +88,7 @@ class ChromiumConfig:
             except WebDriverException as error:
                 raise Retryable("browser_failed", "no Chromium and none to be had") from error
             binary, driver = binary or found["browser_path"], driver or found["driver_path"]
-        return ChromiumConfig(
-            **{f: getattr(self, f) for f in self.__slots__ if f not in ("binary", "chromedriver")},
-            binary=binary,
-            chromedriver=driver,
-        )
+        return replace(self, binary=binary, chromedriver=driver)
 
 
 def arguments(config: ChromiumConfig, profile: Path) -> list[str]:
@@ -175,7 +175,8 @@ class Browser:
             # To the browser alone: its storage process must live until everything is written.
             ask_to_end(self.pid, group=self.group, deadline=2.0)
         gone = end_group(self.group, grace=0.0)
-        self.driver.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.driver.wait(timeout=5)
         if self.driver.stdout:
             self.driver.stdout.close()
         return gone
@@ -188,13 +189,10 @@ def start_browser(config: ChromiumConfig, profile: Path, *, deadline: float) -> 
     """
     until = time.monotonic() + deadline
     config = config.with_paths()
+    profile = profile.absolute()
     claim_profile(profile)
+    driver, port = _start_chromedriver(config, profile, until)
     try:
-        driver = start_group([config.chromedriver, "--port=0"], env={**os.environ, **config.env})
-    except OSError as error:
-        raise Retryable("browser_failed", "chromedriver does not start") from error
-    try:
-        port = _port_of(driver, until)
         connection = RemoteConnection(
             client_config=ClientConfig(
                 remote_server_addr=f"http://127.0.0.1:{port}",
@@ -209,6 +207,7 @@ def start_browser(config: ChromiumConfig, profile: Path, *, deadline: float) -> 
         options.binary_location = config.binary
         options.enable_bidi = True
         options.page_load_strategy = "none"
+        options.timeouts = {"script": 24 * 3600 * 1000}  # ms; `page.call` has its own ends
         for argument in arguments(config, profile):
             options.add_argument(argument)
         web = Remote(command_executor=connection, options=options)
@@ -223,8 +222,31 @@ def start_browser(config: ChromiumConfig, profile: Path, *, deadline: float) -> 
         raise
 
 
-def _port_of(driver: subprocess.Popen[bytes], until: float) -> int:
-    """Read the port chromedriver chose: picking one for it would race with others."""
+def _start_chromedriver(
+    config: ChromiumConfig, profile: Path, until: float
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Start chromedriver on a port of its own choice; picking one for it would race with others.
+
+    It takes a free IPv4 port and then wants the same one on IPv6; where that one is taken it ends
+    at once, hence the second and third try.
+    """
+    env = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    env |= {"HOME": str(profile), **config.env}  # whatever it writes to a home belongs here
+    for _ in range(3):
+        try:
+            driver = start_group([config.chromedriver, "--port=0"], env=env)
+        except OSError as error:
+            raise Retryable("browser_failed", "chromedriver does not start") from error
+        if port := _port_of(driver, until):
+            return driver, port
+        end_group(driver.pid, grace=0)
+        driver.wait()
+        log.warning("chromedriver_failed", status=driver.returncode)
+    raise Retryable("browser_failed", "chromedriver does not start")
+
+
+def _port_of(driver: subprocess.Popen[bytes], until: float) -> int | None:
+    """Read the port from what chromedriver says; None when it ends or says nothing in time."""
     said = b""
     while driver.stdout and (left := until - time.monotonic()) > 0:
         if not select.select([driver.stdout], [], [], left)[0]:
@@ -235,4 +257,4 @@ def _port_of(driver: subprocess.Popen[bytes], until: float) -> int:
         said += piece
         if match := re.search(rb"started successfully on port (\d+)", said):
             return int(match[1])
-    raise OSError("chromedriver said no port")
+    return None

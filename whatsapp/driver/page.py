@@ -8,12 +8,13 @@ of the WebDriver request (the page does not work).
 from __future__ import annotations
 
 import json
-import time
+import re
 from typing import Any
 
 from selenium.common.exceptions import (
     InvalidSessionIdException,
     NoSuchWindowException,
+    TimeoutException,
     WebDriverException,
 )
 from selenium.webdriver.remote.command import Command
@@ -56,7 +57,6 @@ TIMEOUT = "timeout"  # the page answers, WhatsApp does not
 
 def call(browser: Browser, op: str, args: dict[str, Any], *, load: str, deadline: float) -> Any:
     """Run one operation of the bridge and return its plain value. Raises `CallError` only."""
-    started = time.monotonic()
     browser.set_timeout(max(0.05, deadline) + SLACK)
     try:
         answer = browser.web.execute(
@@ -67,6 +67,8 @@ def call(browser: Browser, op: str, args: dict[str, Any], *, load: str, deadline
         raise CallError(HUNG) from error
     except (HTTPError, OSError, InvalidSessionIdException, NoSuchWindowException) as error:
         raise CallError(GONE) from error
+    except TimeoutException as error:
+        raise CallError(TIMEOUT) from error
     except WebDriverException as error:
         raise CallError(_webdriver_code(error)) from error
     if answer is None:  # between two documents, or on a page that is not WhatsApp's
@@ -75,9 +77,8 @@ def call(browser: Browser, op: str, args: dict[str, Any], *, load: str, deadline
     if "ok" in answer:
         return answer["ok"]
     failed = answer["err"]
-    code = failed["code"] or failed["message"]
-    timed_out = code == TIMEOUT and time.monotonic() - started >= deadline * 0.9
-    raise CallError(code, refused=failed["refused"] and not timed_out)
+    code = re.sub(r"\W+", "_", failed["code"] or failed["message"])
+    raise CallError(code, refused=failed["refused"])
 
 
 def _webdriver_code(error: WebDriverException) -> str:

@@ -44,7 +44,6 @@ class Translator:
         self._logged_out = False
         self._was_ready = False
         self._stopped = False
-        self.load = ""
 
     # ------------------------------------------------------------------------ any thread
 
@@ -84,7 +83,6 @@ class Translator:
         data = event.data
         match event.kind:
             case "load":
-                self.load = event.load
                 self._enter(PageState.LOADING, at)
             case "state":
                 self._enter(PageState(data), at)

@@ -1,0 +1,1 @@
+"""One suite for every driver: what `whatsapp/driver/base.py` promises, driver by driver."""
