@@ -163,6 +163,22 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True
 MEDIA_ROOT = Path(env.str("MEDIA_ROOT", str(local.state_dir() / "media")))
 MEDIA_URL = "media/"
+# Saved browser profiles: any storage of Django's; hosts that share accounts must share it.
+PROFILE_ARCHIVE_PATH = Path(
+    env.str("PROFILE_ARCHIVE_PATH", str(local.state_dir() / "profile-archives"))
+)
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "profiles": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {
+            "location": PROFILE_ARCHIVE_PATH,
+            "file_permissions_mode": 0o600,
+            "directory_permissions_mode": 0o700,
+        },
+    },
+}
 
 # -------------------------------------------------------------------- PostgreSQL and Redis
 
@@ -276,6 +292,7 @@ if WHATSAPP_HEARTBEAT_SECONDS * 3 > WHATSAPP_LEASE_SECONDS:
         "WHATSAPP_HEARTBEAT_SECONDS must be at most a third of WHATSAPP_LEASE_SECONDS: "
         "one late heartbeat must not lose a browser."
     )
+WHATSAPP_PROFILE_SAVE_SECONDS = positive("WHATSAPP_PROFILE_SAVE_SECONDS", 900)
 WHATSAPP_MAX_RETRIES = positive("WHATSAPP_MAX_RETRIES", 3)
 # A message that a synced profile does not know is sent again, with the same id. On only where
 # somebody has checked that the page really forgets nothing: the simulator, so far.

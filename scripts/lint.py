@@ -10,7 +10,8 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-TYPED = ["accounts", "bench", "campaigns", "relance_project", "scripts", "tests", "whatsapp"]
+# Tests are checked by running them.
+TYPED = ["accounts", "bench", "campaigns", "demo", "relance_project", "scripts", "whatsapp"]
 
 
 def checks() -> dict[str, list[str]]:

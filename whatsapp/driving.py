@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 
 import structlog
 from django.conf import settings
 from django.utils import timezone
 
-from whatsapp import inbox, leases, limits, linking, outbox, sending
+from whatsapp import inbox, leases, limits, linking, outbox, profiles, sending
 from whatsapp.driver.base import (
     DriverError,
     MediaFile,
@@ -82,6 +81,7 @@ def _link(pool: SessionPool, account: Account, session: Session | None) -> None:
         session = pool.claim(account.pk)
         if session is None:
             return
+        profiles.began(session.held, session.profile)
         session.link_ends = time.monotonic() + left
         if not _open(pool, account, session, deadline=left):
             return
@@ -97,7 +97,7 @@ def _advance_linking(pool: SessionPool, account: Account, session: Session) -> N
     state = session.driver.status()
     if state is PageState.CONNECTED:
         if linking.linked(account.pk, session.driver.me(), now=timezone.now()):
-            session.link_ends = None
+            session.link_ends, session.linked = None, True
             log.info("linked", account_id=account.pk)
             account.refresh_from_db()
             _work(pool, account, session)
@@ -129,13 +129,19 @@ def _give_up_linking(pool: SessionPool, account: Account, session: Session | Non
 
 def _unlink(pool: SessionPool, account: Account, session: Session | None) -> None:
     """Log the device out and forget its profile, then say so."""
-    has_profile = pool.profile(account.pk).exists()
-    if session is None and has_profile:
+    if session is None and account.phone:
         session = pool.claim(account.pk)
         if session is None:
             return  # its holder was rung as well
-        if not _open(pool, account, session, deadline=settings.WHATSAPP_OPEN_SECONDS):
-            return  # tried again by the reconciler: the phone still lists the device
+        try:
+            profiles.make_ready(session.held, session.profile)
+        except profiles.NotHere as error:
+            log.warning("the phone still lists the device", account_id=account.pk, why=str(error))
+            _forget_profile(pool, session)
+            session = None
+        else:
+            if not _open(pool, account, session, deadline=settings.WHATSAPP_OPEN_SECONDS):
+                return  # tried again by the reconciler: the phone still lists the device
     if session is not None:
         try:
             if session.driver.status() in (PageState.CONNECTED, PageState.SYNCING):
@@ -153,7 +159,7 @@ def _unlink(pool: SessionPool, account: Account, session: Session | None) -> Non
 def _forget_profile(pool: SessionPool, session: Session) -> None:
     # The lease is given back last: nobody may open the profile while it is being removed.
     pool.close(session, reason="profile forgotten", keep_lease=True)
-    shutil.rmtree(session.profile, ignore_errors=True)
+    profiles.forget(session.account_id, session.profile)
     leases.release(session.held)
 
 
@@ -170,27 +176,32 @@ def _open(pool: SessionPool, account: Account, session: Session, *, deadline: fl
         pool.close(session, reason="lease lost", keep_lease=True)
     except DriverError as error:
         log.warning("session did not open", account_id=account.pk, code=error.code)
-        Account.objects.filter(pk=account.pk).update(
-            status_reason=f"the browser did not get ready: {error.code}"[:200],
-            last_checked_at=timezone.now(),
-        )
+        _say(account, f"the browser did not get ready: {error.code}")
         pool.close(session, reason=error.code)
     return False
 
 
+def _say(account: Account, reason: str) -> None:
+    """Show people why the account does not work just now; its status stays."""
+    Account.objects.filter(pk=account.pk).update(
+        status_reason=reason[:200], last_checked_at=timezone.now()
+    )
+
+
 def _restore(pool: SessionPool, account: Account) -> Session | None:
     """Open the session of a linked account on its profile, without a scan."""
-    if not pool.profile(account.pk).exists():
-        # An empty profile would show a QR code and look as if the phone had logged us out.
-        log.error("no profile of this account on this disk", account_id=account.pk)
-        Account.objects.filter(pk=account.pk).update(
-            status_reason=f"its browser profile is not on {pool.holder.host}",
-            last_checked_at=timezone.now(),
-        )
-        return None
     session = pool.claim(account.pk)
     if session is None:
         return None
+    try:
+        ready = profiles.make_ready(session.held, session.profile)
+    except profiles.NotHere as error:
+        # An empty profile would show a QR code and look as if the phone had logged us out.
+        log.error("profile not here", account_id=account.pk, why=str(error))
+        _say(account, str(error))
+        pool.close(session, reason="profile not here")
+        return None
+    session.known_until = ready.known_until
     # What an earlier holder reserved and did not use is unknown: start from PostgreSQL.
     limits.forget(account.pk)
     if not _open(pool, account, session, deadline=settings.WHATSAPP_OPEN_SECONDS):
@@ -198,6 +209,7 @@ def _restore(pool: SessionPool, account: Account) -> Session | None:
     try:
         if session.driver.status() is PageState.CONNECTED:
             linking.linked(account.pk, session.driver.me(), now=timezone.now())
+            session.linked, session.saved_at = True, time.monotonic()
             account.refresh_from_db()
             log.info("session restored", account_id=account.pk)
             return session
@@ -221,6 +233,7 @@ def _work(pool: SessionPool, account: Account, session: Session) -> None:
             _catch_up(session)
         _recover(session)
         _send_due(pool, account, session)
+        _save_if_due(session)
     except limits.Unavailable as error:
         log.warning("not sending", account_id=account.pk, why=str(error))
     except SessionLost as error:
@@ -241,11 +254,20 @@ def _catch_up(session: Session) -> None:
 def _recover(session: Session) -> None:
     for message in sending.undecided(session.account_id):
         found = session.driver.lookup(message.wa_id, deadline=settings.WHATSAPP_CALL_SECONDS)
-        # One profile directory per account on this disk; one that came from elsewhere may be
-        # older than the message (profiles.py, when it comes, knows its generation).
-        decided = sending.recover(message, found, held=session.held, same_profile=True)
+        # A profile restored from an older archive does not know what was sent after it was saved.
+        known = session.known_until is None or (
+            message.sending_at is not None and message.sending_at < session.known_until
+        )
+        decided = sending.recover(message, found, held=session.held, same_profile=known)
         if decided != "wait":
             log.info("recovered", message_id=message.pk, decided=decided)
+
+
+def _save_if_due(session: Session) -> None:
+    if session.save_due and session.usable:
+        session.saved_at = time.monotonic()  # failed or not: the next one is an interval away
+        with profiles.stopped(session.driver.process_group):
+            profiles.save(session.held, session.profile, ended=False)
 
 
 # --------------------------------------------------------------------------------- sending

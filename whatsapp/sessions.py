@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import structlog
@@ -24,7 +25,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connections
 
-from whatsapp import leases
+from whatsapp import leases, profiles
 from whatsapp.driver.base import Driver, DriverFactory, Event
 
 log = structlog.get_logger(__name__)
@@ -41,6 +42,9 @@ class Session:
     opened_at: float = field(default_factory=time.monotonic)
     used_at: float = field(default_factory=time.monotonic)
     link_ends: float | None = None  # monotonic; None once linked
+    linked: bool = False  # its profile holds a login worth saving
+    saved_at: float | None = None  # monotonic; None: never since it was opened
+    known_until: datetime | None = None  # see `profiles.Ready`
     caught_up: bool = False
     lost: str = ""  # why the browser is of no more use
     closing: threading.Event = field(default_factory=threading.Event)
@@ -48,6 +52,14 @@ class Session:
     @property
     def usable(self) -> bool:
         return self.held.alive and not self.lost and not self.closing.is_set()
+
+    @property
+    def save_due(self) -> bool:
+        """Whether its profile should be saved while it is open: first after linking."""
+        if not self.linked:
+            return False
+        every = settings.WHATSAPP_PROFILE_SAVE_SECONDS
+        return self.saved_at is None or time.monotonic() - self.saved_at > every
 
 
 class NoSlot(Exception):
@@ -62,14 +74,14 @@ class SessionPool:
         *,
         holder: leases.Holder,
         make_driver: DriverFactory,
-        profiles: Path,
+        profiles_root: Path,
         on_event: Callable[[Session, Event], None],
         drive: Callable[[SessionPool, int], None],
     ) -> None:
         self.holder = holder
         self.stopping = threading.Event()
         self._make_driver = make_driver
-        self._profiles = profiles
+        self._profiles_root = profiles_root
         self._on_event = on_event
         self._drive = drive
         self._sessions: dict[int, Session] = {}
@@ -161,7 +173,7 @@ class SessionPool:
             return len(self._sessions)
 
     def profile(self, account_id: int) -> Path:
-        return self._profiles / str(account_id)
+        return self._profiles_root / str(account_id)
 
     def claim(self, account_id: int) -> Session | None:
         """Take the lease and register a session, browser not started. None: somebody else's.
@@ -203,6 +215,8 @@ class SessionPool:
             return
         session.closing.set()
         session.driver.close()
+        if session.linked and not keep_lease:
+            self._save(session)
         with self._lock:
             if self._sessions.get(session.account_id) is session:
                 del self._sessions[session.account_id]
@@ -212,6 +226,14 @@ class SessionPool:
             except DatabaseError:
                 log.warning("lease runs out by itself", account_id=session.account_id)
         log.info("session closed", account_id=session.account_id, reason=reason)
+
+    @staticmethod
+    def _save(session: Session) -> None:
+        """After the browser has ended: another host may go on from this."""
+        try:
+            profiles.save(session.held, session.profile, ended=True)
+        except DatabaseError as error:
+            log.warning("profile not saved", account_id=session.account_id, why=str(error))
 
     # ----------------------------------------------------------------------------- threads
 
@@ -253,10 +275,10 @@ class SessionPool:
         while not self.stopping.wait(1.0):
             now = time.monotonic()
             with self._lock:
-                over = [
+                waiting = [
                     s
                     for s in self._sessions.values()
-                    if s.link_ends is not None and now > s.link_ends
+                    if (s.link_ends is not None and now > s.link_ends) or s.save_due
                 ]
-            for session in over:
+            for session in waiting:
                 self.wake(session.account_id)

@@ -118,7 +118,7 @@ def make_pool(worker: str, factory: DriverFactory) -> SessionPool:
     pool = SessionPool(
         holder=leases.Holder(worker=worker),
         make_driver=factory,
-        profiles=settings.WHATSAPP_SESSION_PATH,
+        profiles_root=settings.WHATSAPP_SESSION_PATH,
         on_event=on_event,
         drive=driving.drive,
     )

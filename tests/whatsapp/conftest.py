@@ -90,7 +90,7 @@ def start_worker(world, tmp_path):
         pool = QuietPool(
             holder=leases.Holder(worker=name),
             make_driver=MemoryFactory(world),
-            profiles=tmp_path / "profiles",
+            profiles_root=tmp_path / "profiles",
             on_event=lambda *_: None,
             drive=driving.drive,
         )

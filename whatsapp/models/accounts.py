@@ -165,6 +165,34 @@ class Lease(models.Model):
         return f"{self.account_id} fence {self.fence} {self.worker or 'free'}"
 
 
+class Profile(models.Model):
+    """The saved browser profile of an account, and where the last live one is (profiles.py)."""
+
+    account = models.OneToOneField(
+        Account, on_delete=models.CASCADE, primary_key=True, related_name="profile"
+    )
+    generation = models.PositiveBigIntegerField(default=0)
+    file = models.CharField(max_length=200, blank=True, help_text=_("Name in the storage"))
+    size = models.PositiveIntegerField(default=0, help_text=_("Bytes"))
+    saved_at = models.DateTimeField(null=True)
+    saved_fence = models.PositiveBigIntegerField(
+        null=True, help_text=_("Fence of the browser that had ended when this was saved")
+    )
+    live_disk = models.CharField(max_length=36, blank=True)
+    live_fence = models.PositiveBigIntegerField(null=True)
+    restore_allowed_by = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(file="") | Q(saved_at__isnull=False), name="profile_saved_has_time"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account_id} generation {self.generation}"
+
+
 class Usage(models.Model):
     """Messages whose sending began on one day in the tenant's zone. Only ever rises.
 
