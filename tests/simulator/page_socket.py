@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, overload
 
 from aiohttp import ClientWebSocketResponse, WSMsgType
 from aiohttp.test_utils import TestClient, TestServer
@@ -151,18 +150,32 @@ class Bench:
 Story = Callable[[Bench], Awaitable[None]]
 
 
-def on_bench(story: Story | None = None, **options: Any) -> Any:
+Test = Callable[[], None]
+
+
+@overload
+def on_bench(story: Story, /) -> Test: ...
+
+
+@overload
+def on_bench(**options: Any) -> Callable[[Story], Test]: ...
+
+
+def on_bench(story: Story | None = None, /, **options: Any) -> Test | Callable[[Story], Test]:
     """Makes a test out of ``async def test_..(bench)``; options are the simulator's."""
     if story is None:
-        return functools.partial(on_bench, **options)
+        return lambda given: _test_of(given, options)
+    return _test_of(story, {})
 
-    async def tell(test: Story) -> None:
+
+def _test_of(story: Story, options: dict[str, Any]) -> Test:
+    async def tell() -> None:
         simulator = Simulator(Options(**options))
         async with TestClient(TestServer(simulator.app(), host="127.0.0.1")) as client:
-            await test(Bench(simulator, client))
+            await story(Bench(simulator, client))
 
     def test() -> None:
-        asyncio.run(tell(story))
+        asyncio.run(tell())
 
     test.__name__ = story.__name__
     test.__doc__ = story.__doc__

@@ -31,7 +31,7 @@ FLAGS = (
     "--disable-sync",
 )
 _WA_JS = "@wppconnect/wa-js/dist/wppconnect-wa.js"
-_MODULES = (Path(__file__).parents[2] / "node_modules", Path("/tmp/sim-npm/node_modules"))
+_MODULES = Path(__file__).parents[2] / "node_modules"
 _SETTINGS = (
     "window.WPPConfig = {disableGoogleAnalytics: true, deviceName: false, "
     "linkPreviewApiServers: [], poweredBy: '-'};"
@@ -40,8 +40,8 @@ READY_SECONDS = 20
 
 
 def node_modules(package: str) -> Path | None:
-    """The folder of `node_modules` that has `package`, None when nothing has been installed."""
-    return next((folder for folder in _MODULES if (folder / package).exists()), None)
+    """The folder `node_modules` if it has `package`, None when that has not been installed."""
+    return _MODULES if (_MODULES / package).exists() else None
 
 
 def missing() -> str:
@@ -156,11 +156,8 @@ class WaJsPage:
 
     def complaints(self) -> list[str]:
         """What the browser's console has of grade SEVERE, content security policy included."""
-        return [
-            entry["message"]
-            for entry in self.driver.get_log("browser")
-            if entry["level"] == "SEVERE"
-        ]
+        entries: list[dict[str, Any]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        return [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
 
     def quit(self) -> None:
         self.driver.quit()

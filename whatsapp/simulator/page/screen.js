@@ -6,7 +6,8 @@
  */
 (({ module }) => {
   module('SimScreen', (exports, ns) => {
-    const PAUSE = 120; // ms between two drawings
+    const PAUSE = 120; // ms between two drawings, at least
+    const SHARE = 0.05; // of the page's time that drawing may take
     const MOST_CHATS = 200;
     const MOST_MESSAGES = 200;
     const { element, tick, time, avatar, bubble, summary } = ns('SimParts');
@@ -23,11 +24,16 @@
     let shownScreen = '';
     const parts = {};
 
-    const draw = () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => { timer = undefined; paint(); }, PAUSE);
+    let pause = PAUSE;
+    const drawSoon = () => {
+      if (timer) return;
+      timer = setTimeout(() => {
+        timer = undefined;
+        const began = performance.now();
+        paint();
+        pause = Math.max(PAUSE, (performance.now() - began) / SHARE);
+      }, pause);
     };
-    const drawSoon = () => { if (!timer) draw(); };
 
     const screenNow = () => {
       if (stream.mode === 'QR') return 'qr';
@@ -232,7 +238,7 @@
       root = target;
       for (const source of [stream, conn, socket, chats]) source.on('all', drawSoon);
       messages.on('add change:ack', drawSoon);
-      draw();
+      drawSoon();
     };
   });
 })(self.Simulator);
