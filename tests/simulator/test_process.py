@@ -88,3 +88,24 @@ def test_a_client_of_nobody_says_that_nobody_answers() -> None:
         SimulatorControl(url).state()
 
     assert silent.value.status == 0
+
+
+def test_the_simulator_knows_nothing_of_the_product_or_of_django() -> None:
+    own = {"whatsapp", "whatsapp.simulator"}
+    script = (
+        "import sys, whatsapp.simulator.__main__, whatsapp.simulator.process;"
+        "print(*(n for n in sys.modules if n.partition('.')[0] in"
+        " ('django', 'whatsapp', 'accounts', 'campaigns', 'relance_project')))"
+    )
+
+    listed = subprocess.run(
+        [sys.executable, "-c", script],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        cwd=Path(__file__).parents[2],
+    ).stdout.split()
+
+    assert own <= set(listed)
+    assert all(name in own or name.startswith("whatsapp.simulator.") for name in listed)
