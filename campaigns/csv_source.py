@@ -84,7 +84,7 @@ class CsvSource:
                 yield record
             elif not any(cell.strip() for cell in record):
                 continue
-            elif len(record) > width and any(cell.strip() for cell in record[width:]):
+            elif len(record) > width:
                 yield Finding(
                     number,
                     "",

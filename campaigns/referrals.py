@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from itertools import islice
 from typing import Any, Protocol
@@ -58,7 +58,10 @@ class ImportReport:
     codes: Counter[str] = field(default_factory=Counter)
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Plain values; each finding is an object with the names of `Finding`."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        values["findings"] = [asdict(finding) for finding in self.findings]
+        return values
 
 
 def import_rows(

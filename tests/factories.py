@@ -13,7 +13,7 @@ from typing import Any
 from accounts.models import Membership, Tenant, User
 from campaigns import schedule
 from campaigns.models import Campaign, Referral, Referrer, Step, Target, Template
-from whatsapp.models import Account
+from whatsapp.models import Account, Media
 
 NOW = dt.datetime(2026, 11, 20, 9, 0, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
@@ -22,15 +22,18 @@ DAY = dt.timedelta(days=1)
 _numbers = itertools.count(1)
 
 
+# American area codes with ordinary numbers; the others are for paid services.
+_AREAS = [area for area in range(200, 1000) if area not in {658, 784, 900}]
+
+
 def fiction_phone(n: int) -> str:
-    """The n-th of 91,000 numbers kept for fiction: French, then British, then American ones."""
+    """The n-th of 90,700 numbers kept for fiction: French, then British, then American ones."""
     if n < 10_000:
         return f"+3363998{n:04d}"
     if n < 11_000:
         return f"+447700900{n - 10_000:03d}"
     area, line = divmod(n - 11_000, 100)
-    assert area < 800, "there are no more numbers kept for fiction"
-    return f"+1{200 + area}55501{line:02d}"
+    return f"+1{_AREAS[area]}55501{line:02d}"
 
 
 def make_tenant(slug: str = "", **fields: Any) -> Tenant:
@@ -135,3 +138,16 @@ def make_target(
     if target.next_due_at is not None:
         schedule.lower({target.account_id: target.next_due_at})
     return target
+
+
+def make_media(tenant: Tenant, **fields: Any) -> Media:
+    """A row for a picture; no file stands behind it."""
+    defaults: dict[str, Any] = {
+        "sha256": f"{next(_numbers):064d}",
+        "kind": "image",
+        "mime": "image/png",
+        "filename": "a.png",
+        "size": 1,
+        "file": "media/a.png",
+    }
+    return Media.objects.create(tenant=tenant, **(defaults | fields))

@@ -41,7 +41,7 @@ class Command(BaseCommand):
         with contextlib.ExitStack() as stack:
             tell = self._tellers(stack, options)
             try:
-                source = CsvSource.open(options["file"])
+                source = CsvSource.open(Path(options["file"]))
                 stack.callback(source.close)
                 notes = source.notes()
                 for note in notes:
@@ -61,10 +61,10 @@ class Command(BaseCommand):
         self, stack: contextlib.ExitStack, options: dict[str, Any]
     ) -> Callable[[Finding], None]:
         writer = None
-        if options["report"]:
+        if options["report"]:  # a text when called from Python
             try:
                 file = stack.enter_context(
-                    options["report"].open("w", newline="", encoding="utf-8-sig")
+                    Path(options["report"]).open("w", newline="", encoding="utf-8-sig")
                 )
             except OSError as error:
                 message = f"{options['report']} cannot be written: {error.strerror}"
