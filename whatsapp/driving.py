@@ -245,10 +245,13 @@ def _work(pool: SessionPool, account: Account, session: Session) -> None:
 
 
 def _catch_up(session: Session) -> None:
-    """Messages that came while nobody listened have no event: ask for them."""
+    """What came while nobody listened has no event: ask for messages, and for receipts."""
     session.caught_up = True
     for message in session.driver.unread(deadline=settings.WHATSAPP_CALL_SECONDS):
         inbox.store_incoming(session.account_id, message, now=timezone.now())
+    for sent in inbox.awaiting_receipts(session.account_id, now=timezone.now()):
+        found = session.driver.lookup(sent.wa_id, deadline=settings.WHATSAPP_CALL_SECONDS)
+        inbox.store_found(sent, found, now=timezone.now())
 
 
 def _recover(session: Session) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from whatsapp import contacts, outbox
-from whatsapp.driver.base import Ack, IncomingMessage, Receipt
+from whatsapp.driver.base import Ack, Found, IncomingMessage, Lookup, Receipt
 from whatsapp.models import Account, Attempt, Contact, Incoming, Message
 
 State = Message.State
@@ -22,6 +22,9 @@ _BELOW = {
     Ack.DELIVERED: (State.SENDING, State.UNCERTAIN, State.SENT),
     Ack.READ: (State.SENDING, State.UNCERTAIN, State.SENT, State.DELIVERED),
 }
+# Looking one up takes some milliseconds; whoever has not read it after days may do so unseen.
+RECEIPTS_ASKED_FOR = timedelta(days=3)
+MOST_RECEIPTS_ASKED_FOR = 300
 _STATE = {Ack.SERVER: State.SENT, Ack.DELIVERED: State.DELIVERED, Ack.READ: State.READ}
 
 
@@ -61,6 +64,25 @@ def _raise(message: Message, rank: Ack, receipt: Receipt) -> bool:
                 outcome=Attempt.Outcome.SENT
             )
     return done
+
+
+def awaiting_receipts(account_id: int, *, now: datetime) -> list[Message]:
+    """Sent messages that were not read yet, as far as we heard: the newest of some days."""
+    return list(
+        Message.objects.filter(
+            account_id=account_id,
+            state__in=[State.SENT, State.DELIVERED],
+            sent_at__gt=now - RECEIPTS_ASKED_FOR,
+        ).order_by("-sent_at")[:MOST_RECEIPTS_ASKED_FOR]
+    )
+
+
+def store_found(message: Message, found: Lookup, *, now: datetime) -> int:
+    """The receipt that a look-up amounts to; `now` stands for its time, which nobody knows."""
+    if found.found is not Found.ON_SERVER or (found.ack or 0) <= message.ack:
+        return 0
+    receipt = Receipt(seq=0, at=now, wa_ids=(message.wa_id,), ack=found.ack or 0)
+    return store_receipt(message.account_id, receipt)
 
 
 def store_incoming(account_id: int, message: IncomingMessage, *, now: datetime) -> bool:

@@ -30,6 +30,21 @@ def test_messages_that_came_while_nobody_listened_are_caught_up_once(
     assert Incoming.objects.get().body == "Allô ?"
 
 
+def test_receipts_that_came_while_nobody_listened_are_caught_up(
+    linked, world, worker, start_worker, write
+):
+    message, other = write(linked, ANA), write(linked, "+33639980101")
+    worker.drive(linked)
+    worker.stop()
+    message.refresh_from_db()
+    world.receipt(message.wa_id, 3)
+    start_worker().drive(linked)
+    message.refresh_from_db()
+    other.refresh_from_db()
+    assert (message.state, other.state) == ("read", "sent")
+    assert message.delivered_at == message.read_at
+
+
 def test_stop_cancels_what_is_queued_and_nothing_is_sent_any_more(linked, world, worker, write):
     message = write(linked, ANA)
     world.inbound(ACCOUNT, ANA, "Stop")
