@@ -89,6 +89,12 @@ CSRF_COOKIE_SECURE = HTTPS
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
 
+# ------------------------------------------------------------------------------------ mail
+
+# As smtp+tls://user:password@host:587; unset: nothing leaves this machine.
+vars().update(env.dj_email_url("EMAIL_URL", "dummymail://"))
+DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", "relance@localhost")
+
 # ----------------------------------------------------------------------------- application
 
 INSTALLED_APPS = [

@@ -20,6 +20,7 @@ from whatsapp.models import Lease
 log = structlog.get_logger(__name__)
 
 DRIVE = "whatsapp.tasks.drive"
+NOTIFY = "whatsapp.tasks.notify_owners"
 SHARED_QUEUE = "browser"
 
 
@@ -50,6 +51,18 @@ def ring(account_ids: Iterable[int]) -> None:
                 send(account_id, own_queue(worker) if worker else SHARED_QUEUE, producer)
     except (OperationalError, RedisError, OSError) as error:
         log.warning("doorbell lost", accounts=len(ids), error=type(error).__name__)
+
+
+def notify_on_commit() -> None:
+    """Have owners told whose accounts need them; lost or not, the reconciler asks again."""
+
+    def publish() -> None:
+        try:
+            current_app.send_task(NOTIFY, queue="default", retry=False, expires=300)
+        except (OperationalError, RedisError, OSError) as error:
+            log.warning("doorbell lost", error=type(error).__name__)
+
+    transaction.on_commit(publish)
 
 
 def send(account_id: int, queue: str, producer: Producer | None = None) -> None:

@@ -1,4 +1,4 @@
-"""One account, one thread: link it, restore it, recover, send what is due, let it go."""
+"""One account, one thread: open what has to be open, recover, send what is due."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 
-from whatsapp import inbox, leases, limits, linking, outbox, profiles, sending
+from whatsapp import inbox, leases, limits, opening, outbox, profiles, sending
 from whatsapp.driver.base import (
     DriverError,
     MediaFile,
@@ -57,178 +57,26 @@ def _drive(pool: SessionPool, account: Account) -> None:
         pool.close(session, reason=session.lost or "lease lost", keep_lease=not session.held.alive)
         session = None
     if account.logout_requested_at is not None:
-        _unlink(pool, account, session)
-    elif account.status == Status.PENDING:
-        _link(pool, account, session)
+        opening.unlink(pool, account, session)
+        return
+    if account.status == Status.PENDING:
+        session = opening.link(pool, account, session)
     elif account.is_linked and account.enabled:
-        session = session or _restore(pool, account)
-        if session is not None:
-            _work(pool, account, session)
+        session = session or opening.restore(pool, account)
+        if session is not None and account.status == Status.RECONNECTING:
+            session = opening.reconnect(pool, account, session)
     elif session is not None:
         pool.close(session, reason=f"account is {account.status}")
-
-
-# --------------------------------------------------------------------------------- linking
-
-
-def _link(pool: SessionPool, account: Account, session: Session | None) -> None:
-    ends = linking.attempt_ends(account)
-    left = (ends - timezone.now()).total_seconds() if ends else 0.0
-    if left <= 0:
-        _give_up_linking(pool, account, session)
         return
-    if session is None:
-        session = pool.claim(account.pk)
-        if session is None:
-            return
-        profiles.began(session.held, session.profile)
-        session.link_ends = time.monotonic() + left
-        if not _open(pool, account, session, deadline=left):
-            return
-    session.link_ends = time.monotonic() + left
-    try:
-        _advance_linking(pool, account, session)
-    except DriverError as error:
-        log.warning("linking failed", account_id=account.pk, code=error.code)
-        pool.close(session, reason=error.code)
-
-
-def _advance_linking(pool: SessionPool, account: Account, session: Session) -> None:
-    state = session.driver.status()
-    if state is PageState.CONNECTED:
-        if linking.linked(account.pk, session.driver.me(), now=timezone.now()):
-            session.link_ends, session.linked = None, True
-            log.info("linked", account_id=account.pk)
-            account.refresh_from_db()
-            _work(pool, account, session)
-        else:
-            session.driver.logout(deadline=settings.WHATSAPP_CALL_SECONDS)
-            _forget_profile(pool, session)
-    elif state is PageState.QR_IDLE:
-        session.driver.refresh_qr()
-    elif state is PageState.QR and (code := session.driver.qr()):
-        linking.publish_qr(account, code)
-
-
-def _give_up_linking(pool: SessionPool, account: Account, session: Session | None) -> None:
-    seconds = settings.WHATSAPP_LINK_SECONDS
-    linking.change_status(
-        account.pk,
-        to=Status.DISCONNECTED,
-        when=(Status.PENDING,),
-        now=timezone.now(),
-        # A page that never got ready has said so; nobody could scan anything then.
-        reason=account.status_reason
-        or f"nobody scanned the QR code within {seconds} seconds: ask for a new one",
-        link_requested_at=None,
-    )
-    linking.forget_qr(account.pk)
     if session is not None:
-        _forget_profile(pool, session)
-
-
-def _unlink(pool: SessionPool, account: Account, session: Session | None) -> None:
-    """Log the device out and forget its profile, then say so."""
-    if session is None and account.phone:
-        session = pool.claim(account.pk)
-        if session is None:
-            return  # its holder was rung as well
-        try:
-            profiles.make_ready(session.held, session.profile)
-        except profiles.NotHere as error:
-            log.warning("the phone still lists the device", account_id=account.pk, why=str(error))
-            _forget_profile(pool, session)
-            session = None
-        else:
-            if not _open(pool, account, session, deadline=settings.WHATSAPP_OPEN_SECONDS):
-                return  # tried again by the reconciler: the phone still lists the device
-    if session is not None:
-        try:
-            if session.driver.status() in (PageState.CONNECTED, PageState.SYNCING):
-                session.driver.logout(deadline=settings.WHATSAPP_CALL_SECONDS)
-        except DriverError as error:
-            pool.close(session, reason=error.code)
-            return
-        _forget_profile(pool, session)
-    Account.objects.filter(pk=account.pk).update(
-        logout_requested_at=None, phone="", lid="", push_name="", platform="", linked_at=None
-    )
-    log.info("unlinked", account_id=account.pk)
-
-
-def _forget_profile(pool: SessionPool, session: Session) -> None:
-    # The lease is given back last: nobody may open the profile while it is being removed.
-    pool.close(session, reason="profile forgotten", keep_lease=True)
-    profiles.forget(session.account_id, session.profile)
-    leases.release(session.held)
-
-
-# ------------------------------------------------------------------------------- a session
-
-
-def _open(pool: SessionPool, account: Account, session: Session, *, deadline: float) -> bool:
-    """Start the browser of a claimed session; False after closing it again."""
-    session.profile.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        session.driver.open(deadline=min(deadline, settings.WHATSAPP_OPEN_SECONDS))
-        if session.usable and leases.record_browser(session.held, session.driver.process_group):
-            return True
-        pool.close(session, reason="lease lost", keep_lease=True)
-    except DriverError as error:
-        log.warning("session did not open", account_id=account.pk, code=error.code)
-        _say(account, f"the browser did not get ready: {error.code}")
-        pool.close(session, reason=error.code)
-    return False
-
-
-def _say(account: Account, reason: str) -> None:
-    """Show people why the account does not work just now; its status stays."""
-    Account.objects.filter(pk=account.pk).update(
-        status_reason=reason[:200], last_checked_at=timezone.now()
-    )
-
-
-def _restore(pool: SessionPool, account: Account) -> Session | None:
-    """Open the session of a linked account on its profile, without a scan."""
-    session = pool.claim(account.pk)
-    if session is None:
-        return None
-    try:
-        ready = profiles.make_ready(session.held, session.profile)
-    except profiles.NotHere as error:
-        # An empty profile would show a QR code and look as if the phone had logged us out.
-        log.error("profile not here", account_id=account.pk, why=str(error))
-        _say(account, str(error))
-        pool.close(session, reason="profile not here")
-        return None
-    session.known_until = ready.known_until
-    # What an earlier holder reserved and did not use is unknown: start from PostgreSQL.
-    limits.forget(account.pk)
-    if not _open(pool, account, session, deadline=settings.WHATSAPP_OPEN_SECONDS):
-        return None
-    try:
-        if session.driver.status() is PageState.CONNECTED:
-            linking.linked(account.pk, session.driver.me(), now=timezone.now())
-            session.linked, session.saved_at = True, time.monotonic()
-            account.refresh_from_db()
-            log.info("session restored", account_id=account.pk)
-            return session
-    except DriverError as error:
-        pool.close(session, reason=error.code)
-        return None
-    linking.change_status(
-        account.pk,
-        to=Status.LOGGED_OUT,
-        when=Account.LINKED_STATUSES,
-        now=timezone.now(),
-        reason="the session is no longer linked: scan a new QR code",
-    )
-    pool.close(session, reason="not linked any more")
-    return None
+        _work(pool, account, session)
 
 
 def _work(pool: SessionPool, account: Account, session: Session) -> None:
     try:
+        # Also a probe: a page that hangs is noticed here and its browser replaced.
+        if session.driver.status() is not PageState.CONNECTED:
+            return
         if not session.caught_up:
             _catch_up(session)
         _recover(session)
@@ -240,6 +88,7 @@ def _work(pool: SessionPool, account: Account, session: Session) -> None:
         log.warning("session lost", account_id=account.pk, code=error.code)
         if error.code in {"browser_gone", "page_hung"}:
             pool.close(session, reason=error.code)
+            pool.wake(account.pk)
     except DriverError as error:
         log.warning("session trouble", account_id=account.pk, code=error.code)
 

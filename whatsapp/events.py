@@ -35,7 +35,9 @@ def handle(pool: SessionPool, session: Session, event: base.Event) -> None:
             linking.change_status(
                 account_id, to=Status.RECONNECTING, when=(Status.CONNECTED,), now=now
             )
+            pool.wake(account_id)
         case base.Ready():
+            session.caught_up = False  # messages that came meanwhile have no event
             linking.change_status(
                 account_id, to=Status.CONNECTED, when=(Status.RECONNECTING,), now=now
             )

@@ -95,7 +95,7 @@ REFUSED_BRANDS = (
 )
 
 MARKUP_START = re.compile(rb"\s*<(?:[!?a-zA-Z/])")
-MARKUP = re.compile(rb"(?i)<(?:script|html|!doctype|\?php|iframe|svg[\s>])")
+MARKUP = re.compile(rb"(?i)<(?:script|html|!doctype|\?php|iframe|svg[\s/>])")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
 
@@ -271,7 +271,7 @@ def _text(data: bytes) -> FileType | None:
         return None
     body = data.removeprefix(b"\xef\xbb\xbf")
     if MARKUP_START.match(body) or MARKUP.search(body):
-        name = "an SVG drawing" if re.search(rb"(?i)<svg[\s>]", body) else "an HTML or XML page"
+        name = "an SVG drawing" if re.search(rb"(?i)<svg[\s/>]", body) else "an HTML or XML page"
         raise BadMedia("not_allowed", f"the file is {name}: {ALLOWED}")
     return TXT
 

@@ -162,6 +162,22 @@ def linked(account_id: int, me: Me, *, now: datetime) -> bool:
     return done
 
 
+def connection_lost(account_id: int, *, reason: str, now: datetime) -> bool:
+    """The page gave up: the profile stays, a person has to connect again, and is told so once."""
+    with transaction.atomic():
+        done = change_status(
+            account_id,
+            to=Status.DISCONNECTED,
+            when=Account.LINKED_STATUSES,
+            now=now,
+            reason=reason,
+            notify_owner=True,
+        )
+        if done:
+            doorbells.notify_on_commit()
+    return done
+
+
 def disconnect(account: Account, *, now: datetime) -> bool:
     """Have the device logged out and the profile forgotten; nothing is sent from now on.
 

@@ -202,6 +202,11 @@ def stopped(group: int | None) -> Iterator[None]:
 def forget(account_id: int, path: Path) -> None:
     """Remove the profile here and its archive: the device was logged out."""
     shutil.rmtree(path, ignore_errors=True)
+    shutil.rmtree(path.with_name(f"{path.name}.aside"), ignore_errors=True)
+    _forget_archive(account_id)
+
+
+def _forget_archive(account_id: int) -> None:
     profile = Profile.objects.filter(account_id=account_id).first()
     if profile is not None:
         profile.delete()
@@ -209,8 +214,15 @@ def forget(account_id: int, path: Path) -> None:
 
 
 def began(held: Held, path: Path) -> None:
-    """A new profile is live here: what was saved for the account before is of another login."""
-    forget(held.account_id, path)
+    """A new profile is live here: what was saved for the account before is of another login.
+
+    The directory of before is kept aside, for whoever wants to know what happened to it.
+    """
+    if path.exists():
+        aside = path.with_name(f"{path.name}.aside")
+        shutil.rmtree(aside, ignore_errors=True)
+        path.rename(aside)
+    _forget_archive(held.account_id)
     Profile.objects.create(
         account_id=held.account_id, live_disk=disk_id(path.parent), live_fence=held.fence
     )

@@ -46,6 +46,8 @@ class Session:
     saved_at: float | None = None  # monotonic; None: never since it was opened
     known_until: datetime | None = None  # see `profiles.Ready`
     caught_up: bool = False
+    reconnects: int = 0  # looks at a page without a socket
+    look_again: float | None = None  # monotonic; when to look at it next
     lost: str = ""  # why the browser is of no more use
     closing: threading.Event = field(default_factory=threading.Event)
 
@@ -278,7 +280,9 @@ class SessionPool:
                 waiting = [
                     s
                     for s in self._sessions.values()
-                    if (s.link_ends is not None and now > s.link_ends) or s.save_due
+                    if (s.link_ends is not None and now > s.link_ends)
+                    or (s.look_again is not None and now > s.look_again)
+                    or s.save_due
                 ]
             for session in waiting:
                 self.wake(session.account_id)

@@ -18,8 +18,9 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from django.db.models import Q
+from django.utils import timezone
 
-from whatsapp import doorbells, driving, events, leases
+from whatsapp import doorbells, driving, events, leases, notices
 from whatsapp.driver.base import DriverFactory, Event
 from whatsapp.driver.chromium import ChromiumFactory
 from whatsapp.driver.launch import ChromiumConfig
@@ -40,7 +41,14 @@ def drive(account_id: int) -> None:
 @shared_task(name="whatsapp.tasks.reconcile", queue="default")
 def reconcile() -> int:
     """Ring for every account that has something to do; returns how many were rung."""
+    notices.tell_owners(now=timezone.now())
     return ring_waiting()
+
+
+@shared_task(name=doorbells.NOTIFY, queue="default")
+def notify_owners() -> int:
+    """Tell owners whose accounts need them; returns how many were told."""
+    return notices.tell_owners(now=timezone.now())
 
 
 def ring_waiting() -> int:

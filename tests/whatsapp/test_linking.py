@@ -1,14 +1,16 @@
 """From "connect" to a linked account, and back."""
 
+import time
 from datetime import timedelta
 
 import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from whatsapp import linking
+from accounts.models import User
+from whatsapp import linking, notices
 from whatsapp.driver.base import PageState
-from whatsapp.models import Account
+from whatsapp.models import Account, Incoming
 
 Status = Account.Status
 PHONE = "+33639980001"
@@ -82,7 +84,6 @@ def test_nobody_scanning_ends_the_attempt_and_frees_the_browser(account, worker)
     assert "scanned" in account.status_reason
     assert len(worker.pool) == 0
     assert linking.current_qr(account.pk) is None
-    assert not worker.pool.profile(account.pk).exists()
 
 
 def test_after_an_attempt_that_ended_one_can_ask_again(account, world, worker):
@@ -153,6 +154,55 @@ def test_a_lost_socket_shows_and_so_does_its_return(linked, world, worker):
     world.set_offline(PHONE, False)
     worker.settle()
     assert status_of(linked) == Status.CONNECTED
+
+
+def look_again(worker, account) -> None:
+    """Let the wait before the next look at the page pass."""
+    session = worker.pool.get(account.pk)
+    session.look_again = 0.0
+    worker.drive(account)
+
+
+def test_a_socket_that_stays_away_disconnects_after_five_looks_and_the_owner_is_told_once(
+    linked, world, worker, mailoutbox
+):
+    linked.owner = User.objects.create(username="amina", email="amina@example.org")
+    linked.save()
+    world.set_offline(PHONE, True)
+    worker.settle()
+    waits = []
+    for _ in range(5):
+        session = worker.pool.get(linked.pk)
+        waits.append(round(session.look_again - time.monotonic()))
+        look_again(worker, linked)
+    assert waits == [1, 2, 4, 8, 16]
+    assert status_of(linked) == Status.DISCONNECTED
+    assert "did not come back" in linked.status_reason
+    assert len(worker.pool) == 0
+    for _ in range(2):
+        notices.tell_owners(now=timezone.now())
+    assert [mail.to for mail in mailoutbox] == [["amina@example.org"]]
+
+
+def test_connecting_again_after_a_lost_connection_needs_no_scan(linked, world, worker):
+    world.set_offline(PHONE, True)
+    worker.settle()
+    for _ in range(5):
+        look_again(worker, linked)
+    world.set_offline(PHONE, False)
+    linked.refresh_from_db()
+    assert ask(linked)
+    worker.drive(linked)
+    assert status_of(linked) == Status.CONNECTED
+
+
+def test_messages_that_came_while_the_socket_was_away_are_caught_up(linked, world, worker):
+    world.set_offline(PHONE, True)
+    worker.settle()
+    world.inbound(PHONE, "+33639980100", "Allô ?")
+    world.set_offline(PHONE, False)
+    worker.settle()
+    assert Incoming.objects.get().body == "Allô ?"
 
 
 def test_the_same_login_opened_elsewhere_is_a_conflict(linked, world, worker):

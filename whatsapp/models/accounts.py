@@ -57,6 +57,11 @@ class Account(models.Model):
         null=True, blank=True, help_text=_("Set until a worker has logged the device out.")
     )
 
+    notify_owner = models.BooleanField(
+        default=False, help_text=_("Their owner is to be told, once, that it needs them.")
+    )
+    notified_at = models.DateTimeField(null=True, blank=True)
+
     phone = models.CharField(max_length=16, blank=True)
     lid = models.CharField(max_length=40, blank=True)
     push_name = models.CharField(max_length=120, blank=True)
