@@ -45,6 +45,13 @@ class TenantAdmin(TenantScoped, ConsoleAdmin):
         found: QuerySet[Tenant] = super().get_queryset(request)
         return found.annotate(people=Count("memberships"))
 
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return bool(request.user.is_superuser)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        # Everything of a company would go with it.
+        return False
+
     @admin.display(description=_("people"), ordering="people")
     def people(self, tenant: Any) -> int:
         return int(tenant.people)

@@ -1,17 +1,24 @@
-"""What the admin of every app builds on: its looks, and whose rows somebody sees.
+"""What the admin of every app builds on: its looks, who may open it, and whose rows they see.
 
-Superusers see all companies, other staff only those they administer.
+Superusers see all companies. Other staff see, and may change, those they own or manage
+(`Membership`); Django's permissions per model are not used.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from django.contrib.admin import SimpleListFilter
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import ForeignKey, Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 
 from accounts.models import Membership, Tenant
 from accounts.permissions import ADMINISTRATORS
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 if TYPE_CHECKING:
     # django-unfold has no types; what it adds is looks.
@@ -24,49 +31,104 @@ if TYPE_CHECKING:
     ConsoleStackedInline = StackedInline[Any, Any]
     ConsoleTabularInline = TabularInline[Any, Any]
     ConsoleUserAdmin = UserAdmin[User]
-    ScopedBase = ModelAdmin[Any]
+    MixinBase = ModelAdmin[Any]
+
+    def action(**options: Any) -> Callable[[F], F]: ...
+    def display(**options: Any) -> Callable[[F], F]: ...
+
 else:
     from django.contrib.auth.admin import UserAdmin
     from unfold.admin import ModelAdmin as ConsoleAdmin
     from unfold.admin import StackedInline as ConsoleStackedInline
     from unfold.admin import TabularInline as ConsoleTabularInline
+    from unfold.decorators import action, display
 
     class ConsoleUserAdmin(UserAdmin, ConsoleAdmin):
         pass
 
-    ScopedBase = object
+    MixinBase = object
 
 __all__ = [
     "ConsoleAdmin",
     "ConsoleStackedInline",
     "ConsoleTabularInline",
     "ConsoleUserAdmin",
+    "QuestionFilter",
+    "ReadOnly",
+    "StaffOfCompany",
     "TenantScoped",
+    "action",
+    "confirmed",
+    "display",
     "tenant_ids",
 ]
 
 
 def tenant_ids(request: HttpRequest) -> list[int]:
-    """Companies that a member of staff administers."""
-    return list(
-        Membership.objects.filter(user=request.user.pk or 0, role__in=ADMINISTRATORS).values_list(
-            "tenant_id", flat=True
-        )
-    )
+    """Companies that a member of staff administers; asked once per request."""
+    found: list[int] | None = getattr(request, "_console_tenant_ids", None)
+    if found is None:
+        memberships = Membership.objects.filter(user=request.user.pk or 0, role__in=ADMINISTRATORS)
+        found = list(memberships.values_list("tenant_id", flat=True))
+        request._console_tenant_ids = found  # type: ignore[attr-defined]
+    return found
 
 
-class TenantScoped(ScopedBase):
+class StaffOfCompany(MixinBase):
+    """Open to superusers and to staff who administer a company."""
+
+    def _may(self, request: HttpRequest) -> bool:
+        user = request.user
+        if not (user.is_active and user.is_staff):
+            return False
+        return user.is_superuser or bool(tenant_ids(request))
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self._may(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return self._may(request)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return self._may(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return self._may(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return self._may(request)
+
+
+class ReadOnly(StaffOfCompany):
+    """To be looked at: what the machine writes is not edited by hand."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return False
+
+
+class TenantScoped(StaffOfCompany):
     """Rows of the user's companies only. `tenant_path` leads from a row to its company."""
 
     tenant_path = "tenant"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return self.scope(request, super().get_queryset(request))
-
-    def scope(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
         if request.user.is_superuser:
             return rows
         return rows.filter(**{f"{self.tenant_path}__in": tenant_ids(request)})
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        """Names of companies are for superusers: a filter would show all of them."""
+        filters = super().get_list_filter(request)
+        if request.user.is_superuser:
+            return filters
+        return [name for name in filters if name != "tenant"]
 
     def formfield_for_foreignkey(
         self, db_field: ForeignKey[Any], request: HttpRequest, **kwargs: Any
@@ -74,13 +136,61 @@ class TenantScoped(ScopedBase):
         """Choices of a form come from the same companies as the rows."""
         if not request.user.is_superuser and "queryset" not in kwargs:
             related: type[Model] = db_field.remote_field.model
-            registered = (
-                self.admin_site.get_model_admin(related)
-                if (self.admin_site.is_registered(related))
-                else None
-            )
+            registered = self.admin_site._registry.get(related)
             if related is Tenant:
                 kwargs["queryset"] = Tenant.objects.filter(pk__in=tenant_ids(request))
             elif isinstance(registered, TenantScoped):
                 kwargs["queryset"] = registered.get_queryset(request)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+
+class QuestionFilter(SimpleListFilter):
+    """A filter whose choices are questions people ask. Subclasses give `questions`.
+
+    `questions` maps a short name to a label and a function from rows to the rows it means.
+    """
+
+    title: Any = "question"
+    parameter_name = "show"
+    questions: dict[str, tuple[Any, Callable[[QuerySet[Any]], QuerySet[Any]]]] = {}
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:  # noqa: ARG002
+        return [(name, label) for name, (label, _rows) in self.questions.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        asked = self.questions.get(self.value() or "")
+        return asked[1](queryset) if asked else queryset
+
+
+def confirmed(
+    model_admin: Any,
+    request: HttpRequest,
+    rows: QuerySet[Any],
+    *,
+    action_name: str,
+    question: Any,
+    consequence: Any,
+) -> HttpResponse | None:
+    """The page that asks before an action; None once the answer was yes.
+
+    The chosen rows are named on the page and sent again with the answer, by id.
+    """
+    if request.POST.get("confirmed") == "yes":
+        return None
+    chosen = list(rows[:200])
+    return TemplateResponse(
+        request,
+        "admin/confirm_action.html",
+        {
+            **model_admin.admin_site.each_context(request),
+            "title": question,
+            "consequence": consequence,
+            "rows": chosen,
+            "count": rows.count(),
+            "ids": list(rows.values_list("pk", flat=True)),
+            "action_name": action_name,
+            "checkbox_name": ACTION_CHECKBOX_NAME,
+            "opts": model_admin.opts,
+            "media": model_admin.media,
+        },
+    )

@@ -276,6 +276,7 @@ class DaysView(TenantRoute):
                 if wishes is None
                 else [days.FileWish(w["url"], w["type"], w["language"]) for w in wishes],
                 active=given.get("active"),
+                now=timezone.now(),
             )
         except days.BadDay as error:
             raise Problem.of_fields(

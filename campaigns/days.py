@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import Prefetch
 
 from accounts.models import Tenant
-from campaigns import rendering
+from campaigns import holds, rendering
 from campaigns.models import Campaign, Step, Target, Template
 from campaigns.models.content import ONE_DAY
 from whatsapp import media as files
@@ -86,6 +86,7 @@ def write(
     texts: Mapping[str, str | None] | None = None,
     wishes: Sequence[FileWish] | None = None,
     active: bool | None = None,
+    now: dt.datetime,
 ) -> Step:
     """Create or change one day. What is None stays as it is; a text that is None is removed.
 
@@ -106,7 +107,10 @@ def write(
         raise BadDay(wrong)
     chosen = _get_files(tenant, wishes, before.values(), after)
     with transaction.atomic():
-        return _save(tenant, number, texts or {}, chosen, active)
+        step = _save(tenant, number, texts or {}, chosen, active)
+        # Whoever waited for a text of this campaign goes on.
+        holds.release_campaigns(Campaign.objects.filter(pk=step.campaign_id), now=now)
+    return step
 
 
 def remove(*, tenant: Tenant, number: int) -> str:

@@ -1,0 +1,226 @@
+"""Referrers, referrals and payments; referrals come in as CSV, with a report row by row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.console import (
+    ConsoleAdmin,
+    QuestionFilter,
+    ReadOnly,
+    TenantScoped,
+    action,
+    confirmed,
+    display,
+    tenant_ids,
+)
+from accounts.models import Tenant
+from campaigns import exits, holds
+from campaigns.csv_source import BadFile, CsvSource
+from campaigns.models import Payment, Referral, Referrer
+from campaigns.referrals import ImportReport, import_rows
+
+MAX_UPLOAD = 32 * 1024 * 1024  # bytes; 300,000 referrals
+SHOWN_FINDINGS = 1_000
+
+
+class ReferrerQuestions(QuestionFilter):
+    title = _("question")
+    questions = {
+        "unlinked": (
+            _("Who has no linked account?"),
+            lambda rows: rows.exclude(account__status__in=["connected", "reconnecting"]),
+        ),
+        "lapsed": (_("Whose subscription lapsed?"), lambda rows: rows.filter(subscribed=False)),
+        "paused": (_("Who takes no new ones?"), lambda rows: rows.filter(enrolment_paused=True)),
+    }
+
+
+@admin.register(Referrer)
+class ReferrerAdmin(TenantScoped, ConsoleAdmin):
+    list_display = [
+        "name", "external_id", "tenant", "account_status", "subscribed", "enrolment_paused",
+        "unpaid",
+    ]  # fmt: skip
+    list_filter = [ReferrerQuestions, "subscribed", "tenant"]
+    list_select_related = ["tenant", "account__tenant"]
+    search_fields = ["name", "external_id"]
+    autocomplete_fields = ["tenant", "user", "account"]
+    fields = [
+        "tenant", "external_id", "name", "user", "account", "subscribed", "enrolment_paused",
+        "subscription_checked_at",
+    ]  # fmt: skip
+    readonly_fields = ["subscription_checked_at"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        unpaid = Count("referrals", filter=Q(referrals__paid_at=None))
+        annotated: QuerySet[Any] = rows.annotate(n_unpaid=unpaid)
+        return annotated
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return False  # everybody they referred would go with them
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if obj.subscribed:
+            holds.release_referrers([obj.pk], now=timezone.now())
+
+    @display(description=_("account"))
+    def account_status(self, referrer: Referrer) -> str:
+        account = referrer.account
+        return f"{account.name}: {account.get_status_display()}" if account else "-"
+
+    @display(description=_("unpaid referrals"), ordering="n_unpaid")
+    def unpaid(self, referrer: Any) -> int:
+        return int(referrer.n_unpaid)
+
+
+class ReferralQuestions(QuestionFilter):
+    title = _("question")
+    questions = {
+        "paid": (_("Who paid?"), lambda rows: rows.exclude(paid_at=None)),
+        "waiting": (
+            _("Who waits to be followed?"),
+            lambda rows: rows.filter(paid_at=None, enrolled_at=None),
+        ),
+        "skipped": (_("Who cannot be followed?"), lambda rows: rows.exclude(skipped_reason="")),
+    }
+
+
+class ImportForm(forms.Form):
+    tenant = forms.ModelChoiceField(label=_("company"), queryset=Tenant.objects.none())
+    file = forms.FileField(label=_("CSV file"))
+
+    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        tenants = Tenant.objects.order_by("name")
+        if not request.user.is_superuser:
+            tenants = tenants.filter(pk__in=tenant_ids(request))
+        field = self.fields["tenant"]
+        assert isinstance(field, forms.ModelChoiceField)  # noqa: S101
+        field.queryset = tenants
+        if len(tenants[:2]) == 1:
+            field.initial = tenants[0]
+
+    def clean_file(self) -> Any:
+        file = self.cleaned_data["file"]
+        if file.size > MAX_UPLOAD:
+            raise forms.ValidationError(
+                _("The file is larger than %d MB: split it.") % (MAX_UPLOAD // 2**20)
+            )
+        return file
+
+
+FROM_IMPORTS = [
+    "tenant", "external_id", "referrer", "phone", "region", "registered_at", "paid_at",
+    "enrolled_at", "skipped_reason",
+]  # fmt: skip
+
+
+@admin.register(Referral)
+class ReferralAdmin(TenantScoped, ConsoleAdmin):
+    list_display = [
+        "external_id", "name", "phone", "referrer", "language", "registered_at", "paid_at",
+        "skipped_reason",
+    ]  # fmt: skip
+    list_filter = [ReferralQuestions, "language", "tenant"]
+    list_select_related = ["referrer", "tenant"]
+    list_per_page = 50
+    show_full_result_count = False
+    search_fields = ["=external_id", "^name", "^phone"]
+    ordering = ["-id"]
+    actions = ["mark_paid"]
+    actions_list = ["import_csv"]
+    # A corrected phone number changes who is followed: an import does that as one transaction.
+    fields = [*FROM_IMPORTS, "name", "language"]
+    readonly_fields = FROM_IMPORTS
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return False  # imports and the user service read phones and dates with care
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return False
+
+    @action(description=_("Paid: take out of every sequence …"), permissions=["change"])
+    def mark_paid(self, request: HttpRequest, rows: QuerySet[Referral]) -> HttpResponse | None:
+        page = confirmed(
+            self,
+            request,
+            rows,
+            action_name="mark_paid",
+            question=_("Have these people paid?"),
+            consequence=_("They leave every sequence now. This cannot be taken back."),
+        )
+        if page is not None:
+            return page
+        now = timezone.now()
+        for referral in rows:
+            exits.exit_referral(
+                tenant=referral.tenant,
+                external_id=referral.external_id,
+                source=f"admin: {request.user}"[:80],
+                now=now,
+            )
+            self.log_change(request, referral, "marked as paid")
+        self.message_user(request, _("Saved."), messages.SUCCESS)
+        return None
+
+    # --------------------------------------------------------------------------- CSV import
+
+    @action(description=_("Import CSV"), url_path="import-csv", permissions=["change"])
+    def import_csv(self, request: HttpRequest) -> HttpResponse:
+        """Upload a file; the answer says about each row what was not liked."""
+        form = ImportForm(request.POST or None, request.FILES or None, request=request)
+        context: dict[str, Any] = {
+            **self.admin_site.each_context(request),
+            "title": _("Import referrals"),
+            "opts": self.opts,
+            "form": form,
+            "media": self.media,
+        }
+        if request.method == "POST" and form.is_valid():
+            file = form.cleaned_data["file"]
+            try:
+                source = CsvSource(file.file, name=file.name)
+                report = import_rows(
+                    form.cleaned_data["tenant"],
+                    source.rows(),
+                    now=timezone.now(),
+                    source=source.source,
+                )
+            except BadFile as error:
+                form.add_error("file", str(error))
+            else:
+                context |= _report_context(source, report)
+                return TemplateResponse(
+                    request, "admin/campaigns/referral/import_report.html", context
+                )
+        return TemplateResponse(request, "admin/campaigns/referral/import.html", context)
+
+
+def _report_context(source: CsvSource, report: ImportReport) -> dict[str, Any]:
+    findings = [*source.notes(), *report.findings]
+    return {
+        "title": _("Import of %(name)s") % {"name": source.name},
+        "report": report,
+        "findings": findings[:SHOWN_FINDINGS],
+        "left_out": max(0, len(findings) - SHOWN_FINDINGS) + report.findings_left_out,
+    }
+
+
+@admin.register(Payment)
+class PaymentAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
+    list_display = ["external_id", "paid_at", "source", "tenant"]
+    list_filter = ["tenant"]
+    list_select_related = ["tenant"]
+    search_fields = ["=external_id"]
+    ordering = ["-id"]

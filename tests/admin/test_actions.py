@@ -1,0 +1,317 @@
+"""What operators do: write texts, import referrals, take people out, settle, pause, disconnect."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.utils import timezone
+
+from campaigns.models import Payment, Referral, Target, Template
+from tests import factories
+from whatsapp.models import Contact, Media, Message
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PDF = b"%PDF-1.4\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF\n"
+
+
+def act(client, path, action, rows, *, sure=True, **data):
+    data |= {"action": action, "_selected_action": [row.pk for row in rows]}
+    if sure:
+        data["confirmed"] = "yes"
+    return client.post(path, data, follow=True)
+
+
+# ---------------------------------------------------------------------------------- settling
+
+
+def uncertain(tenant):
+    account = factories.make_account(tenant)
+    contact = Contact.objects.create(tenant=tenant, phone="+33639980001")
+    now = timezone.now()
+    return Message.objects.create(
+        tenant=tenant, account=account, contact=contact, idempotency_key="k", content_hash="h",
+        body="Bonjour", due_at=now, state="uncertain", sending_at=now, wa_id="true_x",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("action", "state"), [("settle_sent", "sent"), ("settle_again", "queued")])
+def test_an_uncertain_message_is_settled_after_a_question(operator, acme, action, state):
+    message = uncertain(acme)
+    path = "/admin/whatsapp/message/"
+
+    asked = act(operator, path, action, [message], sure=False)
+    message.refresh_from_db()
+    assert message.state == "uncertain"
+    assert "Look at the phone" in asked.content.decode()
+
+    act(operator, path, action, [message])
+    message.refresh_from_db()
+    assert message.state == state
+    assert "operator" in message.error
+    assert LogEntry.objects.filter(object_id=str(message.pk)).count() == 1
+
+
+def test_a_message_that_is_not_uncertain_is_left_alone(operator, acme):
+    message = uncertain(acme)
+    Message.objects.update(state="failed")
+
+    answer = act(operator, "/admin/whatsapp/message/", "settle_again", [message])
+
+    message.refresh_from_db()
+    assert message.state == "failed"
+    assert "None of these is uncertain" in answer.content.decode()
+
+
+def test_staff_cannot_settle_another_companys_message(manager, acme, rival):
+    message = uncertain(rival)
+
+    act(manager, "/admin/whatsapp/message/", "settle_sent", [message])
+
+    message.refresh_from_db()
+    assert message.state == "uncertain"
+
+
+# -------------------------------------------------------------------------- accounts, targets
+
+
+def test_accounts_are_paused_resumed_and_disconnected_by_the_same_functions_as_the_api(
+    operator, acme
+):
+    account = factories.make_account(acme)
+    path = "/admin/whatsapp/account/"
+
+    act(operator, path, "pause", [account])
+    account.refresh_from_db()
+    assert account.sending_paused_at is not None
+    act(operator, path, "resume", [account])
+    account.refresh_from_db()
+    assert account.sending_paused_at is None
+    act(operator, path, "disconnect", [account], sure=False)
+    account.refresh_from_db()
+    assert account.status == "connected"
+    act(operator, path, "disconnect", [account])
+    account.refresh_from_db()
+    assert (account.status, account.logout_requested_at is None) == ("disconnected", False)
+
+
+def test_people_are_taken_out_by_hand_after_a_question(operator, acme):
+    target = factories.make_target(factories.make_referral(factories.make_referrer(acme)))
+    path = "/admin/campaigns/target/"
+
+    asked = act(operator, path, "take_out", [target], sure=False)
+    target.refresh_from_db()
+    assert target.state == "active"
+    assert "for ever" in asked.content.decode()
+
+    act(operator, path, "take_out", [target])
+    target.refresh_from_db()
+    assert (target.state, target.exit_reason) == ("exited", "by_hand")
+
+
+def test_somebody_is_marked_as_paid_and_leaves(operator, acme):
+    target = factories.make_target(factories.make_referral(factories.make_referrer(acme)))
+
+    act(operator, "/admin/campaigns/referral/", "mark_paid", [target.referral])
+
+    target.refresh_from_db()
+    assert (target.state, target.exit_reason) == ("exited", "paid")
+    assert Payment.objects.get().source == "admin: operator"
+
+
+def test_somebody_who_said_stop_on_the_phone_is_opted_out_by_hand(operator, acme):
+    contact = Contact.objects.create(tenant=acme, phone="+33639980001")
+
+    act(operator, "/admin/whatsapp/contact/", "opt_out", [contact])
+
+    contact.refresh_from_db()
+    assert contact.opted_out_at is not None
+
+
+# ----------------------------------------------------------------------------------- texts
+
+
+def step_form(step, **changes):
+    """What the page of a step posts: its templates, with `changes` to the first."""
+    templates = list(step.templates.order_by("id"))
+    data = {
+        "number": step.number, "delay": "1 00:00:00", "active": "on",
+        "templates-TOTAL_FORMS": len(templates), "templates-INITIAL_FORMS": len(templates),
+    }  # fmt: skip
+    for n, template in enumerate(templates):
+        data |= {
+            f"templates-{n}-id": template.pk, f"templates-{n}-step": step.pk,
+            f"templates-{n}-language": template.language, f"templates-{n}-body": template.body,
+        }  # fmt: skip
+    return data | {f"templates-0-{name}": value for name, value in changes.items()}
+
+
+def save_step(client, step, **changes):
+    return client.post(f"/admin/campaigns/step/{step.pk}/change/", step_form(step, **changes))
+
+
+def test_a_text_is_written_with_a_file_and_previewed_on_a_real_referral(operator, acme):
+    campaign = factories.make_campaign(acme, days=1)
+    factories.make_referral(
+        factories.make_referrer(acme), name="<b>Zoé</b> Martin", external_id="r 1"
+    )
+    step = campaign.steps.get()
+
+    saved = save_step(
+        operator, step, body="Salut {{name}} {{link}}",
+        upload=SimpleUploadedFile("guide.pdf", PDF),
+    )  # fmt: skip
+
+    assert saved.status_code == 302, saved.context["errors"]
+    template = step.templates.order_by("id").first()
+    assert (template.body, template.media.filename) == ("Salut {{name}} {{link}}", "guide.pdf")
+    page = operator.get(f"/admin/campaigns/step/{step.pk}/change/").content.decode()
+    assert "Salut &lt;b&gt;Zoé&lt;/b&gt; https://pay.example/r%201" in page
+    assert (
+        "Salut" in operator.get(f"/admin/campaigns/campaign/{campaign.pk}/change/").content.decode()
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"body": "Bonjour {{prenom}}"}, "unknown variable {{prenom}}"),
+        ({"body": "Bonjour {{name}"}, "does not belong to a variable"),
+        ({"body": "   "}, "This field is required"),
+        ({"upload": SimpleUploadedFile("x.png", b"<svg/>")}, "an SVG drawing"),
+        ({"upload": SimpleUploadedFile("x.gif", b"GIF89a...")}, "a GIF"),
+    ],
+)
+def test_a_text_or_file_with_a_mistake_is_refused_beside_its_field(operator, acme, changes, words):
+    step = factories.make_campaign(acme, days=1).steps.get()
+    before = list(Template.objects.order_by("id").values())
+
+    answer = save_step(operator, step, **changes)
+
+    assert answer.status_code == 200
+    shown = answer.content.decode().replace("&#x27;", "'")
+    assert words in shown
+    assert list(Template.objects.order_by("id").values()) == before
+    assert not Media.objects.exists()
+
+
+def test_a_file_of_another_company_cannot_be_chosen(operator, acme, rival):
+    from whatsapp import media
+
+    theirs = media.store(tenant=rival, data=PDF, filename="secret.pdf")
+    step = factories.make_campaign(acme, days=1).steps.get()
+
+    answer = save_step(operator, step, media=theirs.pk)
+
+    assert answer.status_code == 200
+    assert "secret.pdf" not in answer.content.decode()
+
+
+def test_a_new_text_lets_those_who_waited_for_it_go_on(operator, acme):
+    campaign = factories.make_campaign(acme, days=1)
+    target = factories.make_target(
+        factories.make_referral(factories.make_referrer(acme)), campaign=campaign,
+        hold="template", hold_detail="x",
+    )  # fmt: skip
+    later = timezone.now() + timezone.timedelta(hours=1)
+    Target.objects.update(next_due_at=later)
+
+    save_step(operator, campaign.steps.get(), body="Bonjour")
+
+    target.refresh_from_db()
+    assert target.next_due_at < later
+
+
+# ----------------------------------------------------------------------------------- import
+
+
+IMPORT = "/admin/campaigns/referral/import-csv/"
+
+
+def upload(client, tenant, data, name="referrals.csv"):
+    return client.post(IMPORT, {"tenant": tenant.pk, "file": SimpleUploadedFile(name, data)})
+
+
+@pytest.fixture
+def referrers(acme):
+    for name in ("amina", "bruno", "chantal", "david"):
+        factories.make_referrer(acme, external_id=name, name=name.title())
+
+
+def demo(name):
+    return (REPOSITORY / "demo" / name).read_bytes()
+
+
+def test_referrals_are_imported_and_the_report_says_what_was_not_liked(operator, acme, referrers):
+    good = upload(operator, acme, demo("referrals.csv"))
+    bad = upload(operator, acme, demo("referrals-bad.csv"), "referrals-bad.csv")
+
+    assert good.status_code == bad.status_code == 200
+    assert good.context["report"].created == 200
+    refused = {f.external_id: f.field for f in bad.context["findings"] if f.level == "error"}
+    assert refused.items() >= {
+        "ref-9001": "phone", "ref-9002": "phone", "ref-9003": "referrer",
+        "ref-9005": "registered_at", "ref-9006": "registered_at", "ref-9011": "phone",
+    }.items()  # fmt: skip
+    assert "ref-9003" in bad.content.decode()
+
+
+def test_a_name_is_data_on_every_page(operator, acme, referrers):
+    name = "<script>alert(1)</script>"
+    data = (
+        "external_id,referrer,name,phone,registered_at\n"
+        f"r1,amina,{name},0639980001,2026-01-01\n"
+        f"{name},nobody,x,0639980002,2026-01-01\n"
+        f'=HYPERLINK("x"),"{name}",x,0639980003,2026-01-01\n'
+    ).encode()
+
+    report = upload(operator, acme, data).content.decode()
+    listed = operator.get("/admin/campaigns/referral/").content.decode()
+    page = operator.get(
+        f"/admin/campaigns/referral/{Referral.objects.get().pk}/change/"
+    ).content.decode()
+
+    for text in (report, listed, page):
+        assert name not in text
+        assert re.search(r"&lt;script&gt;alert\(1\)", text)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"PK\x03\x04" + b"\0" * 50, "workbook"),
+        (b"just,some,columns\n1,2,3\n", "no header"),
+        (b"external_id,phone\n1,2\n", "lacks the column"),
+        (b"", "empty"),
+        (b"\x00\xff" * 100, ""),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_beside_its_field(operator, acme, data, words):
+    answer = upload(operator, acme, data)
+
+    assert answer.status_code == 200
+    assert "report" not in answer.context
+    (message,) = answer.context["form"].errors["file"]
+    assert words in message
+    assert not Referral.objects.exists()
+
+
+def test_a_large_file_that_django_keeps_on_disk_is_imported_too(operator, acme, referrers):
+    head = "external_id,referrer,name,phone,registered_at\n"
+    rows = "".join(
+        f"r{n},amina,{'x' * 150},+336399800{n % 100:02d},2026-01-01\n" for n in range(15_000)
+    )
+
+    answer = upload(operator, acme, (head + rows).encode())
+
+    assert answer.context["report"].created == 15_000
+
+
+def test_staff_import_into_their_own_company_only(manager, acme, rival, referrers):
+    answer = upload(manager, rival, demo("referrals.csv"))
+
+    assert "tenant" in answer.context["form"].errors
+    assert "Rival" not in answer.content.decode()
+    assert not Referral.objects.exists()
+    assert upload(manager, acme, demo("referrals.csv")).context["report"].created == 200

@@ -1,0 +1,194 @@
+"""Every page of the admin opens, in few queries, and shows a company its own rows only."""
+
+import datetime as dt
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import ServiceKey
+from campaigns.models import Delivery, Payment, Step, Template
+from tests import factories
+from whatsapp import media
+from whatsapp.models import Attempt, Contact, Incoming, Lease, Message, Usage
+
+OURS = [
+    model
+    for app in ("accounts", "campaigns", "whatsapp")
+    for model in apps.get_app_config(app).get_models()
+    if admin.site.is_registered(model)
+]
+NAMES = [model._meta.label_lower for model in OURS]
+
+
+def fill(tenant, *, rows=1):
+    """`rows` of everything, and one campaign."""
+    factories.make_user(tenant)
+    campaign = factories.make_campaign(tenant)
+    now = timezone.now()
+    ServiceKey.issue(tenant=tenant, name=f"billing of {tenant.slug}")
+    stored = media.store(tenant=tenant, data=b"some text", filename=f"{tenant.slug}.txt")
+    Template.objects.filter(step__campaign=campaign, language="fr").update(media=stored)
+    for n in range(rows):
+        referrer = factories.make_referrer(tenant)
+        referral = factories.make_referral(referrer, name=f"Zoé of {tenant.slug}")
+        target = factories.make_target(referral, campaign=campaign)
+        contact = Contact.objects.create(
+            tenant=tenant, phone=referral.phone, name=f"Zoé of {tenant.slug}"
+        )
+        message = Message.objects.create(
+            tenant=tenant, account=target.account, contact=contact, idempotency_key=f"k{n}",
+            content_hash="h", body=f"Bonjour de {tenant.slug}", due_at=now, state="uncertain",
+            sending_at=now, media=stored,
+        )  # fmt: skip
+        Attempt.objects.create(
+            message=message, account=target.account, number=1, fence=1, worker="w", wa_id="x",
+            usage_day=now.date(), intent_at=now,
+        )  # fmt: skip
+        Delivery.objects.create(
+            target=target, step=campaign.steps.first(), number=1, language="fr", message=message
+        )
+        Incoming.objects.create(
+            account=target.account, contact=contact, wa_id=f"w{n}", chat_id="c", kind="text",
+            body=f"Merci de {tenant.slug}", sent_at=now, received_at=now,
+        )  # fmt: skip
+        Usage.objects.create(account=target.account, day=now.date(), count=3)
+        Lease.objects.update_or_create(
+            account=target.account, defaults={"worker": "w1", "lease_until": now, "fence": 1}
+        )
+        Payment.objects.create(tenant=tenant, external_id=f"{tenant.slug}-{n}", paid_at=now)
+
+
+def list_of(model):
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+
+
+def page_of(row):
+    meta = row._meta
+    return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
+
+
+@pytest.mark.parametrize("model", OURS, ids=NAMES)
+def test_every_list_opens_in_few_queries_however_many_rows(
+    operator, acme, model, django_assert_max_num_queries
+):
+    fill(acme, rows=12)
+
+    with django_assert_max_num_queries(12):
+        answer = operator.get(list_of(model))
+
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("model", OURS, ids=NAMES)
+def test_every_page_of_a_row_opens(operator, acme, model, django_assert_max_num_queries):
+    fill(acme, rows=3)
+
+    with django_assert_max_num_queries(40):
+        answer = operator.get(page_of(model.objects.order_by("pk").first()))
+
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("model", OURS, ids=NAMES)
+def test_every_form_to_add_opens_or_is_refused(operator, acme, model):
+    url = list_of(model) + "add/"
+
+    assert operator.get(url).status_code in {200, 403}
+
+
+@pytest.mark.parametrize("model", OURS, ids=NAMES)
+def test_every_question_and_filter_of_every_list_can_be_asked(operator, acme, model):
+    fill(acme)
+    questions = [
+        found.questions
+        for found in admin.site.get_model_admin(model).list_filter
+        if hasattr(found, "questions")
+    ]
+
+    for name in [*questions[0], "nonsense"] if questions else []:
+        assert operator.get(list_of(model), {"show": name}).status_code == 200
+    assert operator.get(list_of(model), {"q": "zoé'%\x00"}).status_code == 200
+
+
+COMPANYS = [model for model in OURS if model._meta.model_name != "user"]
+
+
+@pytest.mark.parametrize("model", COMPANYS, ids=[m._meta.label_lower for m in COMPANYS])
+def test_staff_of_a_company_see_its_rows_and_no_others(manager, acme, rival, model):
+    fill(acme)
+    fill(rival)
+    path = admin.site.get_model_admin(model).tenant_path
+    ours = model.objects.filter(**{path: acme.pk}).first()
+    theirs = model.objects.filter(**{path: rival.pk}).first()
+
+    listed = manager.get(list_of(model))
+
+    assert listed.status_code == 200
+    assert set(listed.context["cl"].queryset) == set(model.objects.filter(**{path: acme.pk}))
+    assert "rival" not in listed.content.decode().lower()
+    assert manager.get(page_of(ours)).status_code == 200
+    assert manager.get(page_of(theirs)).status_code == 302  # "it may have been deleted"
+    assert "rival" not in manager.get(page_of(ours)).content.decode().lower()
+
+
+def test_staff_who_manage_no_company_and_people_who_are_no_staff_get_in_nowhere(acme):
+    from tests.admin.conftest import browser
+
+    viewer = browser(factories.make_user(acme, role="viewer", is_staff=True))
+    owner = browser(factories.make_user(acme, role="owner"))
+
+    for model in OURS:
+        assert viewer.get(list_of(model)).status_code == 403
+        assert owner.get(list_of(model)).status_code == 302
+        assert Client().get(list_of(model)).status_code == 302
+
+
+def test_users_are_for_superusers(manager):
+    assert manager.get("/admin/accounts/user/").status_code == 403
+
+
+def test_staff_cannot_put_a_row_into_another_company(manager, acme, rival):
+    answer = manager.post(
+        "/admin/campaigns/campaign/add/",
+        {
+            "tenant": rival.pk, "name": "Intruder", "default_language": "fr",
+            "first_delay": "01:00:00", "steps-TOTAL_FORMS": 0, "steps-INITIAL_FORMS": 0,
+        },
+    )  # fmt: skip
+
+    assert answer.status_code == 200  # the form again, with its error
+    assert "tenant" in answer.context["adminform"].form.errors
+    assert not rival.campaigns.exists()
+
+
+def test_a_company_an_account_and_a_followed_campaign_cannot_be_deleted(operator, acme):
+    fill(acme)
+    step = Step.objects.first()
+    for row in (acme, acme.whatsapp_accounts.first(), acme.campaigns.first(), step):
+        assert operator.get(page_of(row).replace("change", "delete")).status_code == 403
+
+
+def test_the_secret_of_a_new_key_is_shown_once_and_works(operator, acme):
+    shown = operator.post("/admin/accounts/servicekey/add/", {"tenant": acme.pk, "name": "billing"})
+
+    key = ServiceKey.objects.get()
+    secret = key.secret().decode()
+    assert secret in shown.content.decode()
+    assert "no-store" in shown["Cache-Control"]
+    assert secret not in str(shown.cookies)
+    assert secret not in operator.get(page_of(key)).content.decode()
+
+
+def test_todays_usage_is_of_the_companys_day(operator, acme):
+    account = factories.make_account(acme, daily_limit=7)
+    day = timezone.now().astimezone(acme.zone).date()
+    Usage.objects.create(account=account, day=day - dt.timedelta(days=1), count=5)
+    assert "0 / 7" in operator.get("/admin/whatsapp/account/").content.decode()
+
+    Usage.objects.create(account=account, day=day, count=2)
+
+    assert "2 / 7" in operator.get("/admin/whatsapp/account/").content.decode()
