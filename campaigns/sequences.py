@@ -199,9 +199,9 @@ class _FileReader:
 
     def _document(self) -> dict[str, Any]:
         try:
-            if self.path.stat().st_size > LONGEST_FILE:
-                raise BadSequence([f"{self.path.name}: larger than a megabyte"])
-            document = yaml.safe_load(self.path.read_text(encoding="utf-8-sig"))
+            too_large = self.path.stat().st_size > LONGEST_FILE
+            text = "" if too_large else self.path.read_text(encoding="utf-8-sig")
+            document = yaml.safe_load(text)
         except OSError as error:
             raise BadSequence([f"{self.path}: {error.strerror}"]) from error
         except UnicodeDecodeError as error:
@@ -211,6 +211,8 @@ class _FileReader:
             line = f" (line {mark.line + 1})" if mark else ""
             what = getattr(error, "problem", None) or "cannot be read"
             raise BadSequence([f"{self.path.name}: not YAML{line}: {what}"]) from error
+        if too_large:
+            raise BadSequence([f"{self.path.name}: larger than a megabyte"])
         if not isinstance(document, dict):
             raise BadSequence([f"{self.path.name}: must hold name, default_language and steps"])
         return document
