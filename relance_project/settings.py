@@ -298,6 +298,8 @@ if WHATSAPP_HEARTBEAT_SECONDS * 3 > WHATSAPP_LEASE_SECONDS:
         "WHATSAPP_HEARTBEAT_SECONDS must be at most a third of WHATSAPP_LEASE_SECONDS: "
         "one late heartbeat must not lose a browser."
     )
+# A browser that takes more (PSS, with its driver) is closed, saved and opened again.
+WHATSAPP_MEMORY_MB = positive("WHATSAPP_MEMORY_MB", 900, minimum=200)
 WHATSAPP_PROFILE_SAVE_SECONDS = positive("WHATSAPP_PROFILE_SAVE_SECONDS", 900)
 WHATSAPP_MAX_RETRIES = positive("WHATSAPP_MAX_RETRIES", 3)
 # A message that a synced profile does not know is sent again, with the same id. On only where

@@ -10,11 +10,13 @@ from collections.abc import Iterable
 
 import structlog
 from celery import current_app
+from django.conf import settings
 from django.db import transaction
 from kombu import Producer
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from whatsapp import limits
 from whatsapp.models import Lease
 
 log = structlog.get_logger(__name__)
@@ -22,6 +24,7 @@ log = structlog.get_logger(__name__)
 DRIVE = "whatsapp.tasks.drive"
 NOTIFY = "whatsapp.tasks.notify_owners"
 SHARED_QUEUE = "browser"
+KEEP_SECONDS = 300  # an older doorbell says nothing the reconciler has not said
 
 
 def own_queue(worker: str) -> str:
@@ -58,7 +61,7 @@ def notify_on_commit() -> None:
 
     def publish() -> None:
         try:
-            current_app.send_task(NOTIFY, queue="default", retry=False, expires=300)
+            current_app.send_task(NOTIFY, queue="default", retry=False, expires=KEEP_SECONDS)
         except (OperationalError, RedisError, OSError) as error:
             log.warning("doorbell lost", error=type(error).__name__)
 
@@ -66,7 +69,10 @@ def notify_on_commit() -> None:
 
 
 def send(account_id: int, queue: str, producer: Producer | None = None) -> None:
-    """Publish one doorbell. Raises what kombu raises while Redis is away."""
+    """Publish one doorbell. Raises what kombu and redis-py raise while Redis is away."""
     current_app.send_task(
-        DRIVE, args=[account_id], queue=queue, producer=producer, retry=False, expires=300
+        DRIVE, args=[account_id], queue=queue, producer=producer, retry=False, expires=KEEP_SECONDS
     )
+    if queue != SHARED_QUEUE:
+        # Nobody empties the queue of a worker that never comes back: it goes by itself.
+        limits.server().client.expire(settings.REDIS_PREFIX + queue, KEEP_SECONDS)

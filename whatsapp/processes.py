@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whatsapp.driver.processes import end_group as end_process_group
+from whatsapp.driver.processes import group_members
 
 
 @functools.cache
@@ -44,6 +45,19 @@ def is_running(pid: int, started: int | None) -> bool:
     return (
         found is not None and found.state != "Z" and (started is None or found.started == started)
     )
+
+
+def memory(group: int) -> int:
+    """Bytes a process group takes, shared pages counted in parts (PSS); 0 when it is gone."""
+    total = 0
+    for pid in group_members(group):
+        try:
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+        pss = next((line for line in text.splitlines() if line.startswith("Pss:")), "Pss: 0 kB")
+        total += int(pss.split()[1]) * 1024
+    return total
 
 
 def end_group(group: int, started: int | None) -> bool:

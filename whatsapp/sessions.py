@@ -25,10 +25,12 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connections
 
-from whatsapp import leases, profiles
+from whatsapp import leases, processes, profiles
 from whatsapp.driver.base import Driver, DriverFactory, Event
 
 log = structlog.get_logger(__name__)
+
+PROBE_SECONDS = 60.0
 
 
 @dataclass(eq=False)
@@ -48,6 +50,7 @@ class Session:
     caught_up: bool = False
     reconnects: int = 0  # looks at a page without a socket
     look_again: float | None = None  # monotonic; when to look at it next
+    probed_at: float = field(default_factory=time.monotonic)
     lost: str = ""  # why the browser is of no more use
     closing: threading.Event = field(default_factory=threading.Event)
 
@@ -273,9 +276,23 @@ class SessionPool:
             except Exception:
                 log.exception("event failed", event_kind=type(event).__name__)
 
+    def _probe(self, now: float) -> None:
+        """Look at each browser once a minute: driving asks its page, and its memory is measured."""
+        with self._lock:
+            due = [s for s in self._sessions.values() if now - s.probed_at > PROBE_SECONDS]
+        for session in due:
+            session.probed_at = now
+            group = session.driver.process_group
+            used = processes.memory(group) if group is not None else 0
+            if used > settings.WHATSAPP_MEMORY_MB * 2**20:
+                log.warning("browser too large", account_id=session.account_id, used=used)
+                session.lost = "recycled: it took too much memory"
+            self.wake(session.account_id)
+
     def _keep_house(self) -> None:
         while not self.stopping.wait(1.0):
             now = time.monotonic()
+            self._probe(now)
             with self._lock:
                 waiting = [
                     s

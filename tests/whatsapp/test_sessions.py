@@ -1,12 +1,14 @@
 """Browsers of a worker: one per account, as many as allowed, gone when the lease is."""
 
+import subprocess
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
-from whatsapp import leases, linking, tasks
-from whatsapp.models import Account, Lease
+from whatsapp import leases, linking, processes, tasks
+from whatsapp.driver.base import SessionLost
+from whatsapp.models import Account, Lease, Profile
 
 PHONES = ["+33639980001", "+33639980002", "+33639980003"]
 
@@ -77,6 +79,45 @@ def test_a_browser_that_dies_is_opened_again(linked, world, worker, write):
     write(linked)
     worker.drive(linked)
     assert len(world.record) == 1
+
+
+def test_a_browser_that_takes_too_much_memory_is_saved_and_opened_again(
+    linked, worker, monkeypatch
+):
+    first = worker.pool.get(linked.pk)
+    monkeypatch.setattr(type(first.driver), "process_group", 1)
+    monkeypatch.setattr(processes, "memory", lambda group: 2**40)
+    worker.pool._probe(first.probed_at + 61)
+    assert worker.pool.woken == [linked.pk]
+    worker.settle()
+    second = worker.pool.get(linked.pk)
+    assert second is not first
+    assert Profile.objects.get().generation >= 1
+
+
+def test_a_page_that_hangs_is_noticed_by_a_probe_and_its_browser_replaced(
+    linked, worker, world, monkeypatch
+):
+    first = worker.pool.get(linked.pk)
+
+    def hang():
+        raise SessionLost("page_hung")
+
+    monkeypatch.setattr(first.driver, "status", hang)
+    worker.pool._probe(first.probed_at + 61)
+    worker.settle()
+    assert worker.pool.get(linked.pk) is not first
+    assert worker.pool.get(linked.pk).usable
+
+
+def test_memory_of_a_process_group_is_measured():
+    child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    try:
+        assert processes.memory(child.pid) > 0
+    finally:
+        child.kill()
+        child.wait()
+    assert processes.memory(child.pid) == 0
 
 
 def test_a_disabled_account_is_closed(linked, worker):
