@@ -29,9 +29,11 @@ FUNDING = re.compile(r'"url"\s*:\s*"[^"]*"')
 
 
 def problems(name: str, text: str) -> list[str]:
-    patterns = ANYWHERE
+    patterns = dict(ANYWHERE)
+    if name.startswith("tests/"):
+        del patterns["a URL with a password"]  # what a test gives to code that must refuse it
     if re.fullmatch(r"requirements/.*\.txt|package-lock\.json", name):
-        patterns = ANYWHERE | IN_LOCKS
+        patterns |= IN_LOCKS
         text = FUNDING.sub("", text)
     found = []
     for what, pattern in patterns.items():
