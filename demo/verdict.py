@@ -193,6 +193,7 @@ def _over_limit(account: Account, arrived: Sequence[RecordedMessage], details: l
         begin = bisect.bisect_right(times, at - MINUTE)
         if index - begin + 1 > account.limit_per_minute:
             too_many += 1
+            details.append(f"over limit: {index - begin + 1} in a minute from {account.name}")
     zone = account.tenant.zone
     days = Counter(dt.datetime.fromtimestamp(at, zone).date() for at in times)
     for day, count in days.items():
