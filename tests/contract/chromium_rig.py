@@ -99,13 +99,19 @@ class ChromiumRig:
         self.control.directory(absent=[phone])
 
     def fail(
-        self, fate: Literal["lost", "swallowed", "nack"], phone: str, *, code: int = 0
+        self, fate: Literal["lost", "late", "swallowed", "nack"], phone: str, *, code: int = 0
     ) -> None:
+        if fate == "late":
+            self.control.config(recipients={phone: {"ack_delay": 1.5 * self.impatience}})
+            return
         once = {"phone": phone, "times": 1}
         if fate == "nack":
             self.control.config(nack={"code": code, **once})
         else:
             self.control.config(ack={"mode": fate, **once})
+
+    def late_ack(self, wa_id: str) -> None:
+        """It comes by itself."""
 
     def sent(self, wa_id: str) -> Sent | None:
         for one in self.control.messages():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from tests.contract.rig import Sent, Session, sha256
+from whatsapp.driver.base import Ack
 from whatsapp.driver.memory import MemoryFactory, MemoryWhatsApp
 
 
@@ -63,9 +64,12 @@ class MemoryRig:
         self.world.absent.add(phone)
 
     def fail(
-        self, fate: Literal["lost", "swallowed", "nack"], phone: str, *, code: int = 0
+        self, fate: Literal["lost", "late", "swallowed", "nack"], phone: str, *, code: int = 0
     ) -> None:
-        self.world.fail(fate, phone=phone, code=code)
+        self.world.fail("lost" if fate == "late" else fate, phone=phone, code=code)
+
+    def late_ack(self, wa_id: str) -> None:
+        self.world.receipt(wa_id, Ack.SERVER)
 
     def sent(self, wa_id: str) -> Sent | None:
         for one in self.world.record:

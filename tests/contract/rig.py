@@ -113,9 +113,12 @@ class Rig(Protocol):
     def log_out(self, account: str) -> None: ...
     def absent(self, phone: str) -> None: ...
     def fail(
-        self, fate: Literal["lost", "swallowed", "nack"], phone: str, *, code: int = 0
+        self, fate: Literal["lost", "late", "swallowed", "nack"], phone: str, *, code: int = 0
     ) -> None:
-        """What happens to the next message to `phone`."""
+        """What happens to the next message to `phone`. ``late``: its ack comes after
+        `impatience`, all by itself or when `late_ack` is called."""
+
+    def late_ack(self, wa_id: str) -> None: ...
 
     def sent(self, wa_id: str) -> Sent | None:
         """What the server has under this id, None when nothing came."""

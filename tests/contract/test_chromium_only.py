@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -51,6 +52,13 @@ def group_of(session: Session) -> int:
     group = session.driver.process_group
     assert group is not None
     return group
+
+
+def hear_from_the_page(chromium: ChromiumRig, session: Session) -> None:
+    """Any event: each tells the page's time."""
+    before = session.last
+    chromium.inbound(session.account, new_phone(), "what time is it?")
+    session.wait_for(base.Incoming, after=before)
 
 
 @contextmanager
@@ -224,6 +232,44 @@ def test_locks_of_a_dead_browser_do_not_matter(chromium: ChromiumRig, profile: P
     assert state is base.PageState.QR
 
 
+def test_a_closed_browser_leaves_nothing_in_the_temporary_directory(
+    chromium: ChromiumRig, profile: Path, monkeypatch
+):
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        session = chromium.session(profile)
+        session.driver.open(deadline=OPEN)
+        during = list(Path(folder).iterdir())
+        session.driver.close()
+        after = list(Path(folder).iterdir())
+
+    assert during
+    assert after == []
+
+
+def test_a_long_path_of_the_temporary_directory_does_not_matter(
+    chromium: ChromiumRig, profile: Path, tmp_path: Path, monkeypatch
+):
+    long = tmp_path / ("long" * 20)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    session = chromium.session(profile)
+    state = session.driver.open(deadline=OPEN)
+    session.driver.close()
+
+    assert state is base.PageState.QR
+
+
+def test_the_browser_is_told_no_secrets(steady: Session):
+    assert "SECRET_KEY" in os.environ  # tests/conftest.py sets it, so it could have been passed on
+    for pid in group_members(group_of(steady)):
+        names = {
+            pair.split(b"=")[0].decode()
+            for pair in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        }
+        assert not names & {"SECRET_KEY", "JWT_SIGNING_KEY", "DATABASE_URL", "REDIS_URL"}
+
+
 # -------------------------------------------------------------------------------- hangs
 
 
@@ -280,7 +326,7 @@ def test_close_interrupts_a_call_that_hangs(own: Session):
 
 def test_a_page_that_was_frozen_past_the_window_does_not_send(own: Session, chromium):
     out = own.driver.prepare(new_phone(), deadline=CALL)
-    own.send(new_phone(), "its receipt tells the page's time")
+    hear_from_the_page(chromium, own)
     raised: list[BaseException] = []
 
     def send() -> None:
@@ -336,9 +382,9 @@ def test_jumps_of_the_wall_clock_do_not_matter(own: Session, chromium, monkeypat
     assert chromium.sent(late.wa_id) is None
 
 
-def test_the_page_reads_our_clock_to_the_millisecond(steady: Session):
+def test_our_idea_of_the_pages_clock_is_right(chromium: ChromiumRig, steady: Session):
     for _ in range(5):
-        steady.send(new_phone(), "its receipt tells the page's time")
+        hear_from_the_page(chromium, steady)
     _, ahead = steady.driver._stream.clock()
     asked = time.monotonic() * 1000
     page_now = steady.driver._browser.web.execute_script("return performance.now()")

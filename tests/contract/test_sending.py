@@ -114,7 +114,7 @@ def test_receipts_come_as_events_in_rising_order(rig: Rig, linked: Session):
         linked.wait_for(base.Receipt, lambda e, a=ack: out.wa_id in e.wa_ids and e.ack == a)
     acks = [e.ack for e in linked.of(base.Receipt) if out.wa_id in e.wa_ids]
 
-    assert acks == sorted(acks)
+    assert acks == [Ack.DELIVERED, Ack.READ]
     assert linked.driver.lookup(out.wa_id, deadline=CALL).ack == Ack.READ
 
 
@@ -159,6 +159,27 @@ def test_a_receipt_settles_a_lost_ack(rig: Rig, linked: Session):
     linked.wait_for(base.Receipt, lambda e: out.wa_id in e.wa_ids)
 
     assert linked.driver.lookup(out.wa_id, deadline=CALL).found is Found.ON_SERVER
+
+
+def test_an_ack_that_comes_too_late_for_the_call_comes_as_an_event(rig: Rig, linked: Session):
+    phone = new_phone()
+    out = linked.driver.prepare(phone, deadline=CALL)
+    rig.fail("late", phone)
+    with pytest.raises(base.Unknown):
+        linked.driver.send_text(out, "late ack", not_after=soon(), deadline=rig.impatience)
+    rig.late_ack(out.wa_id)
+    receipt = linked.wait_for(base.Receipt, lambda e: out.wa_id in e.wa_ids)
+
+    assert receipt.ack == Ack.SERVER
+    assert linked.driver.lookup(out.wa_id, deadline=CALL).found is Found.ON_SERVER
+
+
+def test_an_ack_that_the_call_returned_is_no_event_besides(rig: Rig, linked: Session):
+    out = linked.send(new_phone(), "acked")
+    rig.receipt(out.wa_id, Ack.DELIVERED)
+    linked.wait_for(base.Receipt, lambda e: out.wa_id in e.wa_ids)
+
+    assert [e.ack for e in linked.of(base.Receipt) if out.wa_id in e.wa_ids] == [Ack.DELIVERED]
 
 
 def test_a_swallowed_message_is_unknown_and_pending(rig: Rig, linked: Session):

@@ -110,11 +110,16 @@
     WPP.on('conn.logout_reason', (r) => { reason = text(r); });
     WPP.on('conn.logout', () => { if (!loggedOut) { loggedOut = true; lastState = 'logged_out'; emit('logout', reason); } });
     WPP.on('chat.new_message', onMessage);
-    WPP.on('chat.msg_ack_change', (a) => emit('receipt', { ids: a.ids.map(text), ack: a.ack, participant: text(a.sender) }));
+    WPP.on('chat.msg_ack_change', (a) => {
+      const ids = a.ids.map(text);
+      // The call that sends is about to return this very ack.
+      if (a.ack === 1 && ids.every((id) => sends.has(id) && sends.get(id).waiting)) return;
+      emit('receipt', { ids, ack: a.ack, participant: text(a.sender) });
+    });
   }
 
   // --------------------------------------------------------------------------- sending
-  // What the page has been told to send: id -> {notAfter, refused, nack}. Kept after the call: the
+  // What the page has been told to send: id -> {notAfter, refused, nack, waiting}. Kept after the call: the
   // page may try again by itself when the socket is back, and must still not do so too late.
   const sends = new Map();
   const busy = new Set(); // chats with a send that has not ended: WhatsApp queues behind it
@@ -154,14 +159,14 @@
     const known = WPP.whatsapp.MsgStore.get(wa_id);
     if (known && known.ack >= 1) return { ack: known.ack, t: known.t }; // sent before: not again
     if (busy.has(chatId)) throw new Refusal('chat_busy');
-    const chat = await WPP.chat.find(chatId);
+    const chat = WPP.chat.get(chatId) || await WPP.chat.find(chatId);
     const key = WPP.whatsapp.MsgKey.fromString(wa_id);
     if (!key.fromMe || !key.remote.equals(chat.id)) throw new Refusal('bad_key');
     if (known && known.ack < 0) { // wa-js waits for ever for the "add" of a file it already has
       chat.msgs.remove(known);
       WPP.whatsapp.MsgStore.remove(known);
     }
-    const s = { notAfter, refused: false, nack: null };
+    const s = { notAfter, refused: false, nack: null, waiting: true };
     if (late(s)) throw new Refusal('too_late');
     ready();
     sends.set(wa_id, s);
@@ -295,6 +300,8 @@
       const value = await until(Promise.resolve(ops[op](args || {})), timeoutMs);
       return JSON.stringify({ ok: value === undefined ? null : value });
     } catch (e) {
+      const s = sends.get((args || {}).id);
+      if (s) s.waiting = false; // nobody listens any more: its ack comes as an event
       const refused = e instanceof Refusal && e.code !== 'timeout'; // that one comes amid the work
       return JSON.stringify({ err: { code: text((e && e.code) || ''), refused, message: text((e && e.name) || 'Error') } });
     }

@@ -293,7 +293,7 @@ class MemoryDriver:
             if fault and fault.fate == "lost":
                 device.busy[out.chat_id] = out.wa_id
                 raise base.Unknown("timeout")
-            world.tell_ack(device, out.wa_id, base.Ack.SERVER)
+            device.messages[out.wa_id] = (base.Ack.SERVER, "")  # no event: the call returns it
             if sent.attempts == 1:
                 world.travel(sent)
             self._hook("acked", out)
