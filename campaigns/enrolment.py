@@ -28,6 +28,7 @@ import structlog
 from django.db import connection, transaction
 
 from campaigns import deadlocks, exits
+from whatsapp.failpoints import failpoint
 from whatsapp.models import Account
 
 log = structlog.get_logger(__name__)
@@ -132,4 +133,6 @@ def _enrol_batch(*, now: datetime) -> tuple[int, int]:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [exits.PAYMENTS])
         cursor.execute(ENROL, {"now": now, "batch": BATCH, "linked": list(Account.LINKED_STATUSES)})
         looked_at, added = cursor.fetchone()
+        if looked_at:
+            failpoint("enrol.before-commit")
     return looked_at, added

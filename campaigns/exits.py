@@ -32,6 +32,7 @@ from accounts.models import Tenant
 from campaigns import deadlocks
 from campaigns.models import Delivery, Referral, Target
 from whatsapp import outbox
+from whatsapp.failpoints import failpoint
 from whatsapp.models import Message
 
 log = structlog.get_logger(__name__)
@@ -150,6 +151,7 @@ def end_locked(target_ids: Sequence[int], *, reason: str, now: datetime) -> list
         hold="",
         hold_detail="",
     )
+    failpoint("exit.ended")
     open_ids = Delivery.objects.filter(
         target_id__in=target_ids, message__state=Message.State.QUEUED
     ).values_list("message_id", flat=True)
@@ -181,6 +183,7 @@ def _exit(targets: QuerySet[Target], *, reason: str, now: datetime) -> ExitResul
         .values_list("id", flat=True)
     )
     cancelled = end_locked(locked, reason=reason, now=now)
+    failpoint("exit.before-commit")
     in_flight = _in_flight(Target.objects.filter(pk__in=locked))
     if locked:
         log.info(

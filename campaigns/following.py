@@ -21,6 +21,7 @@ from accounts.models import Tenant
 from campaigns import exits, holds, schedule
 from campaigns.models import Campaign, Delivery, Referrer, Step, Target, Template
 from whatsapp import outbox
+from whatsapp.failpoints import failpoint
 from whatsapp.models import Account, Contact, Message
 from whatsapp.signals import contact_opted_out, message_changed, sending_resumed
 
@@ -61,6 +62,7 @@ def follow(message: Message, *, now: datetime, wait: bool) -> None:
         )
         if target is None:
             return
+        failpoint("follow.locked")
         waits_here = target.open_message_id == message.pk
         was_held = (
             target.hold == Target.Hold.UNCERTAIN

@@ -24,6 +24,7 @@ from campaigns import deadlocks, exits, following, holds, schedule
 from campaigns.content import Contents, Due, Held, Text
 from campaigns.models import AccountSchedule, Delivery, Target
 from whatsapp import contacts, limits, outbox
+from whatsapp.failpoints import failpoint
 from whatsapp.models import Account, Message, Usage
 
 log = structlog.get_logger(__name__)
@@ -203,6 +204,8 @@ def _handle(
     now: datetime,
 ) -> None:
     """Decide about each target whose row we hold, then write each kind of decision at once."""
+    if due:
+        failpoint("plan.claimed")
     contents.load({target.campaign_id for target in due})
     texts: list[tuple[Due, Text]] = []
     held: list[tuple[Due, Held]] = []
@@ -255,6 +258,7 @@ def _queue(
         ],
         now=now,
     )
+    failpoint("plan.queued")
     Delivery.objects.bulk_create(
         Delivery(
             target_id=target.id,
@@ -266,6 +270,7 @@ def _queue(
         for key, (target, text) in keys.items()
         if key in made
     )
+    failpoint("plan.before-open")
     _open({keys[key][0].id: message_id for key, message_id in made.items()}, now=now)
     report.queued += len(made)
     report.per_account.update(keys[key][0].account_id for key in made)

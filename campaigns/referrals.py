@@ -24,6 +24,7 @@ from accounts.models import Tenant
 from campaigns import deadlocks, exits
 from campaigns.models import Payment, Referral, Referrer, Target, Template
 from campaigns.rows import Finding, Reader, Row, Values
+from whatsapp.failpoints import failpoint
 
 __all__ = ["Finding", "ImportReport", "ReferralSource", "Row", "import_rows"]
 
@@ -160,6 +161,7 @@ class _Importer:
             for row in readable:
                 self._apply(row, referrers, known, phones, counts, findings)
             self._write(known, findings)
+            failpoint("import.before-commit")
         counts["paid"] = sum(entry.newly_paid for entry in known.values())
         return counts, findings
 

@@ -17,6 +17,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from whatsapp import limits
+from whatsapp.failpoints import failpoint
 from whatsapp.models import Lease
 
 log = structlog.get_logger(__name__)
@@ -42,6 +43,7 @@ def ring_on_commit(account_ids: Iterable[int]) -> None:
 def ring(account_ids: Iterable[int]) -> None:
     """Ring now. Redis being away is logged and forgiven: the reconciler rings again."""
     ids = list(account_ids)
+    failpoint("doorbell.before")
     holders = dict(
         Lease.objects.filter(account_id__in=ids, lease_until__isnull=False).values_list(
             "account_id", "worker"

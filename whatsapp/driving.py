@@ -110,6 +110,7 @@ def _recover(session: Session) -> None:
         known = session.known_until is None or (
             message.sending_at is not None and message.sending_at < session.known_until
         )
+        failpoint("recover.found")
         decided = sending.recover(message, found, held=session.held, same_profile=known)
         if decided != "wait":
             log.info("recovered", message_id=message.pk, decided=decided)
@@ -139,6 +140,7 @@ def _send_due(pool: SessionPool, account: Account, session: Session) -> None:
         out = _prepare(session, message)
         if out is None:
             continue
+        failpoint("send.prepared")
         reserved = limits.reserve(account)
         if isinstance(reserved, limits.Wait):
             # The gap is waited out here; a minute or a day is not: the account is given back and
@@ -146,6 +148,7 @@ def _send_due(pool: SessionPool, account: Account, session: Session) -> None:
             if reserved.reason != "gap" or pool.stopping.wait(reserved.seconds):
                 return
             continue
+        failpoint("send.reserved")
         try:
             intent = sending.intend(message, out, held=session.held, day=reserved.day)
         except sending.Refused as refused:

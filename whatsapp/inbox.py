@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from whatsapp import contacts, outbox
 from whatsapp.driver.base import Ack, Found, IncomingMessage, Lookup, Receipt
+from whatsapp.failpoints import failpoint
 from whatsapp.models import Account, Attempt, Contact, Incoming, Message
 
 State = Message.State
@@ -59,6 +60,7 @@ def _raise(message: Message, rank: Ack, receipt: Receipt) -> bool:
         done = outbox.move(
             message, to=_STATE[rank], when=_BELOW[rank], now=timezone.now(), **fields
         )
+        failpoint("receipt.before-commit")
         if done and message.state in (State.SENDING, State.UNCERTAIN):
             Attempt.objects.filter(message=message, outcome=Attempt.Outcome.UNKNOWN).update(
                 outcome=Attempt.Outcome.SENT

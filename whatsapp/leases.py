@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from whatsapp import processes
+from whatsapp.failpoints import failpoint
 from whatsapp.models import Lease
 
 log = structlog.get_logger(__name__)
@@ -106,6 +107,8 @@ def take(account_id: int, holder: Holder) -> Held | None:
                 ],
             )
             fence = cursor.fetchone()[0]
+        failpoint("lease.before-commit")
+    failpoint("lease.taken")
     # Ending a browser may have taken seconds, and the database read its clock after that; `before`
     # only makes our view end earlier.
     return Held(account_id=account_id, fence=fence, holder=holder, until=before + ttl)

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from whatsapp import leases, limits, linking, profiles
 from whatsapp.driver.base import DriverError, PageState
+from whatsapp.failpoints import failpoint
 from whatsapp.models import Account
 from whatsapp.sessions import Session, SessionPool
 
@@ -134,8 +135,10 @@ def _forget_profile(pool: SessionPool, session: Session) -> None:
 def _open(pool: SessionPool, account: Account, session: Session, *, deadline: float) -> bool:
     """Start the browser of a claimed session; False after closing it again."""
     session.profile.mkdir(parents=True, exist_ok=True, mode=0o700)
+    failpoint("open.before")
     try:
         session.driver.open(deadline=min(deadline, settings.WHATSAPP_OPEN_SECONDS))
+        failpoint("open.before-record")
         if session.usable and leases.record_browser(session.held, session.driver.process_group):
             return True
         pool.close(session, reason="lease lost", keep_lease=True)

@@ -22,6 +22,7 @@ from django.db import connection, transaction
 
 from accounts.models import Tenant
 from whatsapp import doorbells
+from whatsapp.failpoints import failpoint
 from whatsapp.models import Account, Contact, Media, Message
 from whatsapp.signals import message_changed
 
@@ -88,6 +89,7 @@ def queue_batch(drafts: Sequence[Draft], *, now: datetime) -> dict[str, int]:
             ],
         )
         rows = cursor.fetchall()
+    failpoint("queue.before-commit")
     doorbells.ring_on_commit(account_id for _, _, account_id in rows)
     return {key: message_id for key, message_id, _ in rows}
 

@@ -29,6 +29,7 @@ from django.db.models import F
 
 from whatsapp import archives
 from whatsapp.archives import BadArchive
+from whatsapp.failpoints import failpoint
 from whatsapp.leases import Held
 from whatsapp.models import Account, Incoming, Message, Profile
 
@@ -145,12 +146,14 @@ def save(held: Held, path: Path, *, ended: bool) -> bool:
         name = storage.save(
             f"{held.account_id}/{generation}-{secrets.token_hex(8)}", ContentFile(sealed)
         )
+        failpoint("save.written")
         _check_written(name, sealed)
     except (OSError, BadArchive) as error:
         log.error("profile not saved", account_id=held.account_id, why=str(error))
         _discard(name)
         return False
     old = profile.file
+    failpoint("save.before-row")
     with transaction.atomic():
         done = _still_ours(held) and Profile.objects.filter(
             pk=profile.pk, generation=profile.generation
@@ -161,6 +164,7 @@ def save(held: Held, path: Path, *, ended: bool) -> bool:
             saved_at=now,
             saved_fence=held.fence if ended else None,
         )
+    failpoint("save.before-discard")
     _discard(old if done else name)
     log.info(
         "profile saved" if done else "profile not saved: lease lost",

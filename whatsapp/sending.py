@@ -82,6 +82,7 @@ def intend(message: Message, out: Outgoing, *, held: Held, day: dt.date) -> Inte
         if not_after <= now:
             raise Refused("lease_lost")
         attempt_id = _mark_sending(message, out, held, not_after=not_after, now=now, day=today)
+        failpoint("intent.marked")
     failpoint("intent.after-commit")
     return Intent(
         message_id=message.pk,
@@ -182,6 +183,7 @@ def finish_sent(intent: Intent, result: SendResult, *, now: datetime) -> bool:
     """The server has it. False when a receipt said so first, or the message is no longer ours."""
     with transaction.atomic():
         _close_attempt(intent.attempt_id, Attempt.Outcome.SENT, now=now)
+        failpoint("finish.before-move")
         return outbox.move(
             Message(pk=intent.message_id),
             to=State.SENT,
@@ -314,6 +316,7 @@ def recover(message: Message, found: Lookup, *, held: Held, same_profile: bool) 
                 error="the session does not know it: sent again with the same id",
                 now=now,
             )
+            failpoint("recover.before-commit")
             if done:
                 doorbells.ring_on_commit([message.account_id])
             return "again" if done else "gone"
