@@ -28,6 +28,7 @@ import structlog
 from django.db import connection, transaction
 
 from campaigns import deadlocks, exits
+from campaigns.models import Referral
 from whatsapp.failpoints import failpoint
 from whatsapp.models import Account
 
@@ -114,6 +115,8 @@ def enrol(*, now: datetime) -> int:
     A payer never starts, whatever came first, the import or the payment. Runs at the same time
     wait for each other.
     """
+    if not _somebody_waits():
+        return 0
     started = seen = 0
     while True:
         looked_at, added = _enrol_batch(now=now)
@@ -124,6 +127,11 @@ def enrol(*, now: datetime) -> int:
     if seen:
         log.info("referrals enrolled", started=started, not_started=seen - started)
     return started
+
+
+def _somebody_waits() -> bool:
+    """Whether the worklist holds anybody at all: one look at the top of its index."""
+    return Referral.objects.filter(enrolled_at=None, paid_at=None).exists()
 
 
 @deadlocks.retried

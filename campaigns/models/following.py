@@ -39,7 +39,10 @@ class Target(models.Model):
         UNCERTAIN = "uncertain", _("waits for a person: the last message is uncertain")
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="targets")
-    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="targets")
+    # No index of its own: target_once_for_ever starts with it.
+    campaign = models.ForeignKey(
+        Campaign, on_delete=models.CASCADE, related_name="targets", db_index=False
+    )
     referral = models.ForeignKey(Referral, on_delete=models.CASCADE, related_name="targets")
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="targets")
     phone = models.CharField(max_length=16)

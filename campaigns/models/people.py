@@ -45,7 +45,10 @@ class Referrer(models.Model):
 class Referral(models.Model):
     """Somebody who signed up through a referrer; `external_id` is the customer's id of them."""
 
-    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="referrals")
+    # No index of its own, the unique one starts with it: enrolment writes each index anew.
+    tenant = models.ForeignKey(
+        Tenant, on_delete=models.CASCADE, related_name="referrals", db_index=False
+    )
     external_id = models.CharField(max_length=100)
     referrer = models.ForeignKey(Referrer, on_delete=models.CASCADE, related_name="referrals")
     name = models.CharField(max_length=200, blank=True)

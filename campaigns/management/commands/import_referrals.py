@@ -61,13 +61,12 @@ class Command(BaseCommand):
         self, stack: contextlib.ExitStack, options: dict[str, Any]
     ) -> Callable[[Finding], None]:
         writer = None
-        if options["report"]:  # a text when called from Python
+        if options["report"]:
+            path = Path(options["report"])  # a text when called from Python
             try:
-                file = stack.enter_context(
-                    Path(options["report"]).open("w", newline="", encoding="utf-8-sig")
-                )
+                file = stack.enter_context(path.open("w", newline="", encoding="utf-8-sig"))
             except OSError as error:
-                message = f"{options['report']} cannot be written: {error.strerror}"
+                message = f"{path} cannot be written: {error.strerror}"
                 raise CommandError(message, returncode=2) from error
             writer = csv.writer(file)
             writer.writerow(HEADER)
