@@ -117,6 +117,7 @@ class ServiceKeyAdmin(TenantScoped, ConsoleAdmin):
         if change:
             super().save_model(request, obj, form, change)
             return
+        # Not saved by the form: the key is made with its secret.
         issued, secret = ServiceKey.issue(tenant=obj.tenant, name=obj.name)
         obj.pk, obj.key_id = issued.pk, issued.key_id
         obj.issued_secret = secret

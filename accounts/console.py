@@ -116,12 +116,31 @@ class TenantScoped(StaffOfCompany):
     """Rows of the user's companies only. `tenant_path` leads from a row to its company."""
 
     tenant_path = "tenant"
+    list_before_template = "admin/questions.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)
         if request.user.is_superuser:
             return rows
         return rows.filter(**{f"{self.tenant_path}__in": tenant_ids(request)})
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """What belongs to a company stays there: its messages and files would not move along."""
+        fields = super().get_readonly_fields(request, obj)
+        return [*fields, "tenant"] if obj is not None and self.tenant_path == "tenant" else fields
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Only what was edited is written: workers change the other columns at the same time."""
+        if not change:
+            super().save_model(request, obj, form, change)
+            return
+        changed = [
+            field.name
+            for field in obj._meta.concrete_fields
+            if field.name in form.changed_data or getattr(field, "auto_now", False)
+        ]
+        if changed:
+            obj.save(update_fields=changed)
 
     def get_list_filter(self, request: HttpRequest) -> Any:
         """Names of companies are for superusers: a filter would show all of them."""

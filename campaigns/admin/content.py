@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from accounts.console import (
     ConsoleAdmin,
@@ -58,6 +59,7 @@ class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at
     upload = forms.FileField(
         label=_("new file"),
         required=False,
+        widget=UnfoldAdminFileFieldWidget,
         help_text=_("Picture, video, recording or document; it replaces the file above."),
     )
 
@@ -131,7 +133,19 @@ class StepAdmin(OfCampaign, ConsoleAdmin):
     list_select_related = ["campaign"]
     search_fields = ["campaign__name", "templates__body"]
     ordering = ["campaign", "number"]
-    fields = ["campaign", "number", "delay", "active"]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": ["campaign", "number", "delay", "active"],
+                "description": _(
+                    "The delay counts from the step before: “1 00:00:00” is a day, “00:30:00” half "
+                    "an hour. Texts may use {{name}}, {{referrer}}, {{link}} and the company's own "
+                    "variables."
+                ),
+            },
+        )
+    ]
     inlines = [TemplateInline]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

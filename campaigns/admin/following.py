@@ -83,9 +83,9 @@ class TargetAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
     ordering = ["-id"]
     inlines = [DeliveryInline]
     actions = ["take_out"]
-    readonly_fields = ["state_label", "hold_label"]
+    readonly_fields = ["hold_label"]
     fields = [
-        "referral", "campaign", "account", "phone", "state_label", "exit_reason", "hold_label",
+        "referral", "campaign", "account", "phone", "state", "exit_reason", "hold_label",
         "steps_done", "slot_at", "next_due_at", "last_sent_at", "open_message", "enrolled_at",
         "ended_at",
     ]  # fmt: skip

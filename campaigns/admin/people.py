@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
 from accounts.console import (
     ConsoleAdmin,
@@ -44,8 +45,26 @@ class ReferrerQuestions(QuestionFilter):
     }
 
 
+class ReferrerForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
+    def clean(self) -> dict[str, Any]:
+        """The account and the person must be of the referrer's own company."""
+        data: dict[str, Any] = super().clean() or self.cleaned_data
+        tenant = data.get("tenant") or (self.instance.tenant if self.instance.pk else None)
+        account, user = data.get("account"), data.get("user")
+        if tenant is not None and account is not None and account.tenant_id != tenant.pk:
+            self.add_error("account", _("This account is of another company."))
+        if (
+            tenant is not None
+            and user is not None
+            and not user.memberships.filter(tenant=tenant).exists()
+        ):
+            self.add_error("user", _("This person does not belong to the company."))
+        return data
+
+
 @admin.register(Referrer)
 class ReferrerAdmin(TenantScoped, ConsoleAdmin):
+    form = ReferrerForm
     list_display = [
         "name", "external_id", "tenant", "account_status", "subscribed", "enrolment_paused",
         "unpaid",
@@ -97,8 +116,12 @@ class ReferralQuestions(QuestionFilter):
 
 
 class ImportForm(forms.Form):
-    tenant = forms.ModelChoiceField(label=_("company"), queryset=Tenant.objects.none())
-    file = forms.FileField(label=_("CSV file"))
+    tenant = forms.ModelChoiceField(
+        label=_("company"), queryset=Tenant.objects.none(), widget=UnfoldAdminSelectWidget
+    )
+    file = forms.FileField(
+        label=_("CSV file"), widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".csv,text/csv"})
+    )
 
     def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -208,7 +231,7 @@ class ReferralAdmin(TenantScoped, ConsoleAdmin):
 
 
 def _report_context(source: CsvSource, report: ImportReport) -> dict[str, Any]:
-    findings = [*source.notes(), *report.findings]
+    findings = sorted([*source.notes(), *report.findings], key=lambda finding: finding.row)
     return {
         "title": _("Import of %(name)s") % {"name": source.name},
         "report": report,

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from campaigns.models import Payment, Referral, Target, Template
 from tests import factories
-from whatsapp.models import Contact, Media, Message
+from whatsapp.models import Account, Contact, Media, Message
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PDF = b"%PDF-1.4\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF\n"
@@ -127,6 +127,37 @@ def test_somebody_who_said_stop_on_the_phone_is_opted_out_by_hand(operator, acme
 
     contact.refresh_from_db()
     assert contact.opted_out_at is not None
+
+
+def test_saving_a_form_writes_what_was_edited_and_nothing_else(operator, acme, monkeypatch):
+    """A worker changes the status while the form is being saved."""
+    account = factories.make_account(acme)
+    clean = Account.clean
+
+    def worker_comes_first(self):
+        Account.objects.filter(pk=self.pk).update(status="reconnecting")
+        clean(self)
+
+    monkeypatch.setattr(Account, "clean", worker_comes_first)
+    page = f"/admin/whatsapp/account/{account.pk}/change/"
+
+    saved = operator.post(page, {"name": account.name, "enabled": "on", "daily_limit": 7})
+
+    assert saved.status_code == 302, saved.context["errors"]
+    account.refresh_from_db()
+    assert (account.daily_limit, account.status) == (7, "reconnecting")
+
+
+def test_a_referrer_gets_an_account_and_a_user_of_their_own_company(operator, acme, rival):
+    referrer = factories.make_referrer(acme)
+    theirs, stranger = factories.make_account(rival), factories.make_user(rival)
+    page = f"/admin/campaigns/referrer/{referrer.pk}/change/"
+
+    answer = operator.post(
+        page, {"external_id": "x", "name": "X", "account": theirs.pk, "user": stranger.pk}
+    )
+
+    assert set(answer.context["adminform"].form.errors) == {"account", "user"}
 
 
 # ----------------------------------------------------------------------------------- texts

@@ -57,14 +57,14 @@ class AccountQuestions(QuestionFilter):
 
 @admin.register(Account)
 class AccountAdmin(TenantScoped, ConsoleAdmin):
-    list_display = ["name", "tenant", "status_label", "phone", "today", "paused", "last_checked_at"]
+    list_display = ["name", "tenant", "status_label", "phone", "today", "sends", "last_checked_at"]
     list_filter = [AccountQuestions, "status", "tenant"]
 
     search_fields = ["name", "phone", "push_name"]
     autocomplete_fields = ["owner", "tenant"]
     actions = ["pause", "resume", "disconnect"]
     readonly_fields = [
-        "status_label", "status_reason", "status_changed_at", "phone", "push_name", "platform",
+        "status", "status_reason", "status_changed_at", "phone", "push_name", "platform",
         "linked_at", "last_checked_at", "sending_paused_at", "today", "driven_by", "created_at",
     ]  # fmt: skip
     fieldsets = [
@@ -73,7 +73,7 @@ class AccountAdmin(TenantScoped, ConsoleAdmin):
             _("WhatsApp"),
             {
                 "fields": [
-                    "status_label", "status_reason", "status_changed_at", "phone", "push_name",
+                    "status", "status_reason", "status_changed_at", "phone", "push_name",
                     "platform", "linked_at", "last_checked_at", "driven_by",
                 ]
             },
@@ -108,9 +108,9 @@ class AccountAdmin(TenantScoped, ConsoleAdmin):
         is_today = account.latest_day == limits.today(account.tenant, now=timezone.now())
         return f"{account.latest_count if is_today else 0} / {account.limit_per_day}"
 
-    @display(description=_("paused"), boolean=True)
-    def paused(self, account: Account) -> bool:
-        return account.sending_paused_at is not None
+    @display(description=_("may send"), boolean=True)
+    def sends(self, account: Account) -> bool:
+        return account.enabled and account.is_linked and account.sending_paused_at is None
 
     @display(description=_("driven by"))
     def driven_by(self, account: Account) -> str:

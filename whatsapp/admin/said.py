@@ -98,7 +98,7 @@ class MessageAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
     fieldsets = [
         (
             None,
-            {"fields": ["tenant", "account", "contact", "kind", "body", "media", "state_label"]},
+            {"fields": ["tenant", "account", "contact", "kind", "body", "media", "state"]},
         ),
         (_("Why"), {"fields": ["error_code", "error", "attempts_made", "retries"]}),
         (
@@ -112,7 +112,6 @@ class MessageAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
         ),
         (_("Ids"), {"fields": ["public_id", "idempotency_key", "wa_id", "chat_id"]}),
     ]  # fmt: skip
-    readonly_fields = ["state_label"]
 
     @display(description=_("text"))
     def text(self, message: Message) -> str:
