@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -14,18 +15,33 @@ from rest_framework_simplejwt.token_blacklist import models as tokens
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts.console import (
+    AuthenticationForm,
     ConsoleAdmin,
     ConsoleTabularInline,
     ConsoleUserAdmin,
     TenantScoped,
 )
 from accounts.models import Membership, ServiceKey, Tenant, User
+from accounts.throttles import LoginThrottle
 
 # Roles are per company (Membership). Tokens are nobody's business here.
 admin.site.unregister(Group)
 for _model in (tokens.BlacklistedToken, tokens.OutstandingToken):
     if admin.site.is_registered(_model):
         admin.site.unregister(_model)
+
+
+class LimitedLogin(AuthenticationForm):
+    """The admin's log-in, with the limits of the API's."""
+
+    def clean(self) -> dict[str, Any]:
+        name = str(self.cleaned_data.get("username", ""))
+        if self.request is not None and not LoginThrottle().allow(self.request, name):
+            raise ValidationError(_("Too many attempts: wait five minutes."), "throttled")
+        return super().clean()
+
+
+admin.site.login_form = LimitedLogin
 
 
 class MembershipInline(ConsoleTabularInline):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     # django-unfold has no types; what it adds is looks.
     from django.contrib.admin import ModelAdmin, StackedInline, TabularInline
     from django.contrib.auth.admin import UserAdmin
+    from django.contrib.auth.forms import AuthenticationForm
 
     from accounts.models import User
 
@@ -42,6 +43,7 @@ else:
     from unfold.admin import StackedInline as ConsoleStackedInline
     from unfold.admin import TabularInline as ConsoleTabularInline
     from unfold.decorators import action, display
+    from unfold.forms import AuthenticationForm
 
     class ConsoleUserAdmin(UserAdmin, ConsoleAdmin):
         pass
@@ -49,6 +51,7 @@ else:
     MixinBase = object
 
 __all__ = [
+    "AuthenticationForm",
     "ConsoleAdmin",
     "ConsoleStackedInline",
     "ConsoleTabularInline",
@@ -189,6 +192,7 @@ def confirmed(
     action_name: str,
     question: Any,
     consequence: Any,
+    describe: Callable[[Any], str] = str,
 ) -> HttpResponse | None:
     """The page that asks before an action; None once the answer was yes.
 
@@ -196,7 +200,6 @@ def confirmed(
     """
     if request.POST.get("confirmed") == "yes":
         return None
-    chosen = list(rows[:200])
     return TemplateResponse(
         request,
         "admin/confirm_action.html",
@@ -204,7 +207,7 @@ def confirmed(
             **model_admin.admin_site.each_context(request),
             "title": question,
             "consequence": consequence,
-            "rows": chosen,
+            "rows": [describe(row) for row in rows[:200]],
             "count": rows.count(),
             "ids": list(rows.values_list("pk", flat=True)),
             "action_name": action_name,

@@ -15,6 +15,7 @@ import structlog
 from django.core.cache import cache
 from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.locmem import LocMemCache
+from django.http import HttpRequest
 from redis.exceptions import RedisError
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
@@ -67,7 +68,7 @@ class LoginThrottle(Throttle):
     """Attempts to log in: 10 in five minutes from one address for one name, 50 for one name.
 
     The second number is what is left against guessing from many addresses; it is well above the
-    first, so that a stranger cannot easily lock somebody out.
+    first, so that a stranger cannot easily lock somebody out. The API and the admin count together.
     """
 
     window: ClassVar[int] = 300
@@ -76,7 +77,12 @@ class LoginThrottle(Throttle):
 
     def allow_request(self, request: Request, view: APIView) -> bool:  # noqa: ARG002
         data: Any = request.data
-        name = str(data.get("username", "") if isinstance(data, dict) else "").strip().casefold()
+        name = str(data.get("username", "") if isinstance(data, dict) else "")
+        return self.allow(request, name)
+
+    def allow(self, request: Request | HttpRequest, username: str) -> bool:
+        """Count one attempt; False when it is one too many."""
+        name = username.strip().casefold()
         limits = {
             "login:" + digest(f"{self.address(request)} {name}"): self.per_address_and_name,
             "login:" + digest(name): self.per_name,
@@ -91,10 +97,10 @@ class LoginThrottle(Throttle):
             logger.warning("login_throttle_without_redis", error=type(error).__name__)
             return count(key, window=self.window, now=self.now(), backend=IN_PROCESS)
 
-    def address(self, request: Request) -> str:
+    def address(self, request: Request | HttpRequest) -> str:
         """The caller's address. X-Forwarded-For counts only when NUM_PROXIES says who writes it."""
         if api_settings.NUM_PROXIES:
-            return str(self.get_ident(request))
+            return str(self.get_ident(request))  # type: ignore[arg-type]  # reads META only
         return str(request.META.get("REMOTE_ADDR", ""))
 
 

@@ -110,7 +110,7 @@ class TargetAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
 
     @action(description=_("Take out of the sequence …"), permissions=["view"])
     def take_out(self, request: HttpRequest, rows: QuerySet[Target]) -> HttpResponse | None:
-        active = rows.filter(state=State.ACTIVE)
+        active = rows.filter(state=State.ACTIVE).select_related("referral__referrer")
         page = confirmed(
             self,
             request,
@@ -121,6 +121,7 @@ class TargetAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
                 "They get nothing more from this campaign, for ever. A message that is being sent "
                 "at this moment may still arrive."
             ),
+            describe=lambda target: f"{target.referral} ({target.referral.referrer})",
         )
         if page is not None:
             return page

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import ServiceKey
+from accounts.models import ServiceKey, User
 from campaigns.models import Delivery, Payment, Step, Template
 from tests import factories
 from whatsapp import media
@@ -145,6 +145,20 @@ def test_staff_who_manage_no_company_and_people_who_are_no_staff_get_in_nowhere(
         assert viewer.get(list_of(model)).status_code == 403
         assert owner.get(list_of(model)).status_code == 302
         assert Client().get(list_of(model)).status_code == 302
+
+
+def test_guessing_a_password_is_stopped_in_the_admin_as_in_the_api(db):
+    User.objects.create_superuser("root", password="a long enough password")
+
+    def log_in(password):
+        return Client().post("/admin/login/", {"username": "root", "password": password})
+
+    for n in range(10):
+        assert "Too many attempts" not in log_in(f"guess {n}").content.decode()
+
+    right = log_in("a long enough password")
+    assert right.status_code == 200
+    assert "Too many attempts" in right.content.decode()
 
 
 def test_users_are_for_superusers(manager):

@@ -160,7 +160,9 @@ class MessageAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
         question: Any,
         consequence: Any,
     ) -> HttpResponse | None:
-        open_rows = rows.filter(state=State.UNCERTAIN)
+        open_rows = rows.filter(state=State.UNCERTAIN).select_related(
+            "account__tenant", "contact", "media"
+        )
         if not open_rows.exists():
             self.message_user(request, _("None of these is uncertain."), messages.WARNING)
             return None
@@ -171,6 +173,7 @@ class MessageAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
             action_name=name,
             question=question,
             consequence=consequence,
+            describe=lambda message: f"{message.account} → {message.contact}: {self.text(message)}",
         )
         if page is not None:
             return page
