@@ -150,7 +150,7 @@ class ServiceKey(models.Model):
 
 
 class ServiceNonce(models.Model):
-    """A nonce a signed call has used. Kept in PostgreSQL: a flushed Redis must not allow replays."""
+    """A nonce a signed call has used, in PostgreSQL: a flushed Redis must not allow replays."""
 
     key = models.ForeignKey(ServiceKey, on_delete=models.CASCADE, related_name="nonces")
     nonce = models.CharField(max_length=64)

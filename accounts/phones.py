@@ -59,4 +59,4 @@ def _read(text: str, region: str) -> phonenumbers.PhoneNumber | None:
         except phonenumbers.NumberParseException:
             continue
     valid = [n for n in readings if phonenumbers.is_valid_number(n)]
-    return (valid or readings or [None])[0]
+    return next(iter(valid or readings), None)

@@ -9,7 +9,8 @@ account is one Redis hash, so that it is there whole or not at all:
            another, a flushed one has none, and the account is seeded again from PostgreSQL
 ``day``    the tenant's day, ISO
 ``used``   reservations of that day
-``times``  reservations of the last minute, microseconds since 1970, oldest first, no two alike
+``times``  the last reservations, as many as a minute allows, oldest first: microseconds since
+           1970 in 16 digits each, so that the one that matters is found without a loop
 =========  ==============================================================================
 
 While Redis is away nothing is sent (`Unavailable`).
@@ -19,10 +20,13 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import hashlib
 import threading
 import zoneinfo
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import redis
 import structlog
@@ -36,7 +40,6 @@ from whatsapp.models import Account, Attempt, Usage
 log = structlog.get_logger(__name__)
 
 MINUTE = dt.timedelta(seconds=60)
-KEEP_SECONDS = 2 * 86_400
 
 # Returns {code, microseconds to wait, time of the reservation}; codes as in `_CODES`, 0 is granted.
 RESERVE = """
@@ -48,33 +51,47 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local used = state[2] == day and tonumber(state[3]) or 0
 if used >= per_day then return {3, 0, 0} end
-local times, count, last = {}, 0, -1
-for text in string.gmatch(state[4] or '', '%d+') do
-  local at = tonumber(text)
-  if at > now then at = now end
-  if at > now - 60000000 then count = count + 1; times[count] = at end
-  last = at
+local times = state[4] or ''
+local function ago(n)  -- microseconds since the n-th reservation from the end; never in the future
+  local at = tonumber(string.sub(times, -16 * n, -16 * n + 15) or '')
+  return at and math.max(0, now - at)
 end
-if last >= 0 and now - last < gap then return {1, gap - (now - last), 0} end
-if count >= per_minute then return {2, times[count - per_minute + 1] + 60000000 - now, 0} end
-if last >= now then now = last + 1 end  -- the time names the reservation
-times[count + 1] = now
-for i = 1, count + 1 do times[i] = string.format('%.0f', times[i]) end
-redis.call('HSET', KEYS[1], 'day', day, 'used', used + 1, 'times', table.concat(times, ','))
+if #times >= 16 and ago(1) < gap then return {1, gap - ago(1), 0} end
+if #times >= 16 * per_minute and ago(per_minute) < 60000000 then
+  return {2, 60000000 - ago(per_minute), 0}
+end
+local mine = string.format('%016.0f', now)
+if string.sub(times, -16) >= mine then  -- the time names the reservation: no two are alike
+  mine = string.format('%016.0f', tonumber(string.sub(times, -16)) + 1)
+end
+times = string.sub(times, -16 * (per_minute - 1))
+if per_minute == 1 then times = '' end
+redis.call('HSET', KEYS[1], 'day', day, 'used', used + 1, 'times', times .. mine)
+if state[2] ~= day then redis.call('EXPIRE', KEYS[1], 172800) end
+return {0, 0, mine}
+"""
+
+# Two that find nothing seed once: the second would forget what the first has granted since.
+SEED = """
+local state = redis.call('HMGET', KEYS[1], 'epoch', 'day')
+if state[1] == ARGV[1] and state[2] and state[2] <= ARGV[2] then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'day', ARGV[2], 'used', ARGV[3], 'times', ARGV[4])
 redis.call('EXPIRE', KEYS[1], 172800)
-return {0, 0, string.format('%.0f', now)}
+return 1
 """
 
 RELEASE = """
 local state = redis.call('HMGET', KEYS[1], 'epoch', 'day', 'used', 'times')
 if state[1] ~= ARGV[1] or state[2] ~= ARGV[2] then return 0 end
-local times, found = {}, false
-for text in string.gmatch(state[4] or '', '%d+') do
-  if text == ARGV[3] and not found then found = true else times[#times + 1] = text end
+for from = #state[4] - 15, 1, -16 do
+  if string.sub(state[4], from, from + 15) == ARGV[3] then
+    local times = string.sub(state[4], 1, from - 1) .. string.sub(state[4], from + 16)
+    redis.call('HSET', KEYS[1], 'used', math.max(0, state[3] - 1), 'times', times)
+    return 1
+  end
 end
-if not found then return 0 end
-redis.call('HSET', KEYS[1], 'used', math.max(0, state[3] - 1), 'times', table.concat(times, ','))
-return 1
+return 0
 """
 
 _CODES = {1: "gap", 2: "minute", 3: "day"}
@@ -127,8 +144,15 @@ class _Server:
             decode_responses=True,
             redis_connect_func=self._greet,
         )
-        self.reserve = self.client.register_script(RESERVE)
-        self.release = self.client.register_script(RELEASE)
+
+    def run(self, script: str, account_id: int, *args: str | int) -> Any:
+        """Run one of the scripts above on the hash of an account, by its digest if it is known."""
+        rest = (1, key(account_id), *args)
+        execute: Callable[..., Any] = self.client.execute_command
+        try:
+            return execute("EVALSHA", _digest(script), *rest)
+        except redis.exceptions.NoScriptError:
+            return execute("EVAL", script, *rest)
 
     def _greet(self, conn: redis.Connection) -> None:
         """A restart of the server breaks every connection, so no reservation can miss it."""
@@ -143,6 +167,11 @@ class _Server:
         )
         with self._lock:
             self.run_id = run_id
+
+
+@functools.cache
+def _digest(script: str) -> str:
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
 @functools.cache
@@ -169,15 +198,14 @@ def reserve(account: Account) -> Reserved | Wait:
             if not redis_server.run_id:
                 redis_server.client.ping()
             epoch = redis_server.run_id
-            code, wait, at = redis_server.reserve(
-                keys=[key(account.pk)],
-                args=[
-                    epoch,
-                    day.isoformat(),
-                    account.limit_per_day,
-                    account.limit_per_minute,
-                    int(account.gap / dt.timedelta(microseconds=1)),
-                ],
+            code, wait, at = redis_server.run(
+                RESERVE,
+                account.pk,
+                epoch,
+                day.isoformat(),
+                account.limit_per_day,
+                account.limit_per_minute,
+                int(account.gap / dt.timedelta(microseconds=1)),
             )
             if code == 0:
                 return Reserved(account_id=account.pk, day=day, epoch=epoch, at=at)
@@ -195,9 +223,8 @@ def reserve(account: Account) -> Reserved | Wait:
 def release(reserved: Reserved) -> None:
     """Give a place back whose intent was not committed. Best effort: losing it errs to less."""
     try:
-        server().release(
-            keys=[key(reserved.account_id)],
-            args=[reserved.epoch, reserved.day.isoformat(), reserved.at],
+        server().run(
+            RELEASE, reserved.account_id, reserved.epoch, reserved.day.isoformat(), reserved.at
         )
     except redis.RedisError:
         log.warning("reservation not released", account_id=reserved.account_id)
@@ -220,20 +247,10 @@ def seed(account: Account, *, day: dt.date, epoch: str) -> None:
     now = _database_now()
     recent = Attempt.objects.filter(account=account, intent_at__gt=now - MINUTE)
     times = sorted(int(at.timestamp() * 1e6) for at in recent.values_list("intent_at", flat=True))
-    with server().client.pipeline(transaction=True) as pipe:
-        pipe.delete(key(account.pk))
-        pipe.hset(
-            key(account.pk),
-            mapping={
-                "epoch": epoch,
-                "day": day.isoformat(),
-                "used": used or 0,
-                "times": ",".join(map(str, times)),
-            },
-        )
-        pipe.expire(key(account.pk), KEEP_SECONDS)
-        pipe.execute()
-    log.info("limits seeded", account_id=account.pk, used=used or 0, minute=len(times))
+    history = "".join(f"{at:016d}" for at in times)
+    seeded = server().run(SEED, account.pk, epoch, day.isoformat(), used or 0, history)
+    if seeded:
+        log.info("limits seeded", account_id=account.pk, used=used or 0, minute=len(times))
 
 
 def snapshot(account: Account, *, now: datetime) -> Allowance:
