@@ -40,7 +40,7 @@ RUN random() { python -c 'import secrets; print(secrets.token_hex(32))'; } \
        python manage.py collectstatic --noinput
 USER relance
 EXPOSE 8000
-CMD ["gunicorn", "relance_project.wsgi", "--bind", "0.0.0.0:8000", "--workers", "2", "--threads", "4"]
+CMD ["gunicorn", "relance_project.wsgi", "--bind", "0.0.0.0:8000", "--workers", "2", "--threads", "16"]
 # For the web role; compose.yaml gives each other role its own.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "scripts/healthcheck.py"]

@@ -9,13 +9,13 @@ from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from accounts.models import ServiceNonce
 
 
-@shared_task(name="accounts.tasks.forget_nonces", queue="default")
+@shared_task(name="accounts.tasks.forget_nonces")
 def forget_nonces() -> None:
     """Nonces of calls that would be refused by their age."""
     ServiceNonce.objects.filter(used_at__lt=timezone.now() - ServiceNonce.KEEP).delete()
 
 
-@shared_task(name="accounts.tasks.forget_tokens", queue="default")
+@shared_task(name="accounts.tasks.forget_tokens")
 def forget_tokens() -> None:
     """Refresh tokens that expired; their entries on the blacklist go with them."""
     OutstandingToken.objects.filter(expires_at__lt=timezone.now()).delete()

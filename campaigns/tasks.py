@@ -9,22 +9,22 @@ from django.utils import timezone
 from campaigns import enrolment, planning, schedule, user_service
 
 
-@shared_task(name="campaigns.tasks.enrol", queue="default")
+@shared_task(name="campaigns.tasks.enrol")
 def enrol() -> None:
     enrolment.enrol(now=timezone.now())
 
 
-@shared_task(name="campaigns.tasks.plan", queue="default")
+@shared_task(name="campaigns.tasks.plan")
 def plan() -> None:
     planning.plan(now=timezone.now())
 
 
-@shared_task(name="campaigns.tasks.repair_schedules", queue="default")
+@shared_task(name="campaigns.tasks.repair_schedules")
 def repair_schedules() -> None:
     schedule.rebuild(now=timezone.now())
 
 
-@shared_task(name="campaigns.tasks.sync_referrals", queue="default")
+@shared_task(name="campaigns.tasks.sync_referrals")
 def sync_referrals() -> None:
     if settings.USER_SERVICE_URL:
         user_service.refresh(now=timezone.now())

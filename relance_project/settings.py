@@ -17,7 +17,7 @@ import structlog
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError
 
-from relance_project import local, redaction
+from relance_project import local, navigation, redaction
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -207,6 +207,8 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": REDIS_PREFIX + "cache",
+        # A frozen Redis must cost a page a second, not hang it.
+        "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
     }
 }
 
@@ -215,6 +217,8 @@ CACHES = {
 
 CELERY_BROKER_URL = local.broker_url(REDIS_URL)
 CELERY_TASK_DEFAULT_QUEUE = "default"
+# Here and not on the decorators: Celery drops that argument in 6.0.
+CELERY_TASK_ROUTES = {"whatsapp.tasks.drive": {"queue": "browser"}}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = False
 CELERY_WORKER_DISABLE_PREFETCH = True
@@ -257,6 +261,19 @@ CELERY_BEAT_SCHEDULE = {
     },
     "forget-nonces": {
         "task": "accounts.tasks.forget_nonces",
+        "schedule": dt.timedelta(hours=1),
+    },
+    "forget-tokens": {
+        "task": "accounts.tasks.forget_tokens",
+        "schedule": dt.timedelta(days=1),
+    },
+    "sync-referrals": {
+        "task": "campaigns.tasks.sync_referrals",
+        "schedule": dt.timedelta(seconds=ENROL_EVERY),
+        "options": {"expires": ENROL_EVERY},
+    },
+    "repair-schedules": {
+        "task": "campaigns.tasks.repair_schedules",
         "schedule": dt.timedelta(hours=1),
     },
 }
@@ -349,7 +366,16 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api",
 }
 
-UNFOLD = {"SITE_TITLE": "Relance", "SITE_HEADER": "Relance", "SITE_URL": None}
+UNFOLD = {
+    "SITE_TITLE": "Relance",
+    "SITE_HEADER": "Relance",
+    "SITE_URL": None,
+    "SIDEBAR": {
+        "show_search": True,
+        "show_all_applications": False,
+        "navigation": navigation.SIDEBAR,
+    },
+}
 
 # ------------------------------------------------------------------------------------ logs
 

@@ -32,20 +32,20 @@ log = structlog.get_logger(__name__)
 _pools: list[SessionPool] = []  # one in a browser worker, none elsewhere
 
 
-@shared_task(name=doorbells.DRIVE, queue=doorbells.SHARED_QUEUE)
+@shared_task(name=doorbells.DRIVE)
 def drive(account_id: int) -> None:
     """Do what the account needs now: link, restore, send. Runs on browser workers only."""
     driving.drive(the_pool(), account_id)
 
 
-@shared_task(name="whatsapp.tasks.reconcile", queue="default")
+@shared_task(name="whatsapp.tasks.reconcile")
 def reconcile() -> int:
     """Ring for every account that has something to do; returns how many were rung."""
     notices.tell_owners(now=timezone.now())
     return ring_waiting()
 
 
-@shared_task(name=doorbells.NOTIFY, queue="default")
+@shared_task(name=doorbells.NOTIFY)
 def notify_owners() -> int:
     """Tell owners whose accounts need them; returns how many were told."""
     return notices.tell_owners(now=timezone.now())

@@ -1,0 +1,54 @@
+"""The admin's sidebar: what people do every day first, the machinery last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
+
+
+def _link(title: Any, model: str, icon: str) -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{model}_changelist")}
+
+
+SIDEBAR: list[dict[str, Any]] = [
+    {
+        "title": _("Following up"),
+        "items": [
+            _link(_("Campaigns"), "campaigns_campaign", "campaign"),
+            _link(_("Targets"), "campaigns_target", "track_changes"),
+            _link(_("Referrals"), "campaigns_referral", "group_add"),
+            _link(_("Referrers"), "campaigns_referrer", "person"),
+            _link(_("Payments"), "campaigns_payment", "payments"),
+        ],
+    },
+    {
+        "title": "WhatsApp",
+        "items": [
+            _link(_("Accounts"), "whatsapp_account", "smartphone"),
+            _link(_("Messages"), "whatsapp_message", "send"),
+            _link(_("Incoming"), "whatsapp_incoming", "inbox"),
+            _link(_("Contacts"), "whatsapp_contact", "contacts"),
+            _link(_("Media"), "whatsapp_media", "image"),
+            _link(_("Usage"), "whatsapp_usage", "bar_chart"),
+            _link(_("Leases"), "whatsapp_lease", "lock_clock"),
+        ],
+    },
+    {
+        "title": _("People"),
+        "collapsible": True,
+        "items": [
+            _link(_("Tenants"), "accounts_tenant", "domain"),
+            _link(_("Users"), "accounts_user", "manage_accounts"),
+            _link(_("Service keys"), "accounts_servicekey", "key"),
+        ],
+    },
+    {
+        "title": _("Machinery"),
+        "collapsible": True,
+        "items": [
+            _link(_("Schedules"), "django_celery_beat_periodictask", "schedule"),
+        ],
+    },
+]
