@@ -2,7 +2,8 @@
 
     python -m bench.planning [--rows 200000]
 
-`rows` targets over rows/100 accounts, three in ten due; one account has the oldest third of those.
+`rows` targets over rows/100 accounts, three in ten due; one account has the oldest tenth of those.
+Due times and places on disk have nothing to do with each other, as after some weeks of work.
 """
 
 from __future__ import annotations
@@ -76,14 +77,14 @@ def fill(rows: int) -> None:
     )
     ids = {"first_account": accounts[0].pk, "first_referrer": referrers[0].pk, "number": number}
     common = {"tenant": tenant.pk, "campaign": campaign.pk, "rows": rows, "now": NOW, **ids}
-    # Every tenth row is the hostile account's; two in nine of the others are due.
+    # One row in 31 is the hostile account's, and due for months; of the others three in eleven.
     run(
         """
         INSERT INTO campaigns_referral
             (tenant_id, external_id, referrer_id, name, phone, region, language, registered_at,
              skipped_reason, created_at, updated_at, enrolled_at)
         SELECT %(tenant)s, 'r' || n,
-               %(first_referrer)s + CASE WHEN n %% 10 = 0 THEN 0 ELSE 1 + n %% (%(number)s - 1) END,
+               %(first_referrer)s + CASE WHEN n %% 31 = 0 THEN 0 ELSE 1 + n %% (%(number)s - 1) END,
                'Zoé Martin', '+999' || lpad(n::text, 9, '0'), 'FR', 'fr', %(now)s, '', now(),
                now(), %(now)s
         FROM generate_series(1, %(rows)s) AS n
@@ -98,8 +99,9 @@ def fill(rows: int) -> None:
         SELECT tenant_id, %(campaign)s, referral.id,
                referrer_id - %(first_referrer)s + %(first_account)s, phone, 'active', '', '', '',
                0, %(now)s,
-               CASE WHEN referrer_id = %(first_referrer)s THEN %(now)s - interval '30 days'
-                    WHEN referral.id %% 9 < 2 THEN %(now)s - random() * interval '1 day'
+               CASE WHEN referrer_id = %(first_referrer)s
+                    THEN %(now)s - interval '30 days' * (1 + random())
+                    WHEN referral.id %% 11 < 3 THEN %(now)s - random() * interval '1 day'
                     ELSE %(now)s + interval '1 hour' + random() * interval '1 day' END,
                %(now)s
         FROM campaigns_referral AS referral
@@ -137,13 +139,22 @@ def fair_claim() -> list[int]:
     chosen = dict.fromkeys(accounts[: planning.ACCOUNTS], planning.PER_ACCOUNT)
     with connection.cursor() as cursor:
         cursor.execute(planning.CLAIM, [list(chosen.keys()), list(chosen.values()), NOW])
-        return [row[3] for row in cursor.fetchall()]
+        return _taken(cursor.fetchall())
 
 
 def oldest_first() -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(OLDEST_FIRST, [NOW])
-        return [row[3] for row in cursor.fetchall()]
+        return _taken(cursor.fetchall())
+
+
+def _taken(rows: list[tuple[int, ...]]) -> list[int]:
+    """Take claimed targets out of what is due; a claim is one only then. Their accounts."""
+    run(
+        "UPDATE campaigns_target SET next_due_at = %(later)s WHERE id = ANY(%(ids)s)",
+        {"ids": [row[0] for row in rows], "later": NOW + dt.timedelta(days=1)},
+    )
+    return [row[3] for row in rows]
 
 
 def naive() -> None:

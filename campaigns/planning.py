@@ -55,7 +55,9 @@ SELECT target.id, target.tenant_id, target.campaign_id, target.account_id, targe
        referrer.name, referrer.subscribed, contact.id, contact.opted_out_at IS NOT NULL
 FROM unnest(%s::bigint[], %s::int[]) AS turn (account_id, room)
 CROSS JOIN LATERAL (
-    SELECT * FROM campaigns_target AS due
+    SELECT id, tenant_id, campaign_id, referral_id, account_id, phone, steps_done, next_due_at,
+           hold
+    FROM campaigns_target AS due
     WHERE due.account_id = turn.account_id AND due.state = 'active'
       AND due.open_message_id IS NULL AND due.next_due_at <= %s
     ORDER BY due.next_due_at, due.id LIMIT turn.room
