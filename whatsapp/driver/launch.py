@@ -11,7 +11,7 @@ import os
 import re
 import select
 import shutil
-import socket
+import signal
 import subprocess
 import tempfile
 import time
@@ -27,7 +27,14 @@ from selenium.webdriver.remote.remote_connection import RemoteConnection
 from urllib3.exceptions import HTTPError
 
 from whatsapp.driver.base import Retryable
-from whatsapp.driver.processes import ask_to_end, end_group, is_alive, start_group
+from whatsapp.driver.processes import (
+    ask_to_end,
+    command_line,
+    end_group,
+    group_members,
+    processes_with,
+    start_group,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -59,8 +66,7 @@ BASE_FLAGS = (
     "--disable-gpu",
     "--disable-quic",
     "--disable-sync",
-    "--disable-breakpad",  # crash handlers leave the process group
-    "--disable-crash-reporter",
+    "--disable-breakpad",
     "--mute-audio",
     # A page nobody looks at must not be slowed down: acks and reconnects run on timers.
     "--disable-background-timer-throttling",
@@ -134,28 +140,19 @@ def plain_user_agent(binary: str) -> str:
 def claim_profile(profile: Path) -> None:
     """Make the profile directory ours alone, and clear the locks of a browser that died.
 
-    Chromium's ``SingletonLock`` is a symbolic link to ``<host>-<pid>``. It is removed only when
-    that process is gone on this host, or when it belongs to another host: whoever holds the
-    account's lease has ended that one. Raises `Retryable` (``profile_in_use``).
+    Chromium's own lock (``SingletonLock``, a symbolic link to ``<host>-<pid>``) is not asked: the
+    headless shell has none, pids are used again, and one from another host says nothing here (who
+    holds the account's lease has ended that browser). Raises `Retryable` (``profile_in_use``) when
+    a browser on this machine runs on it.
     """
     profile.mkdir(mode=0o700, parents=True, exist_ok=True)
     profile.chmod(0o700)
-    lock = profile / "SingletonLock"
-    if lock.is_symlink():
-        host, _, pid = str(lock.readlink()).rpartition("-")
-        if host == socket.gethostname() and pid.isdigit() and _is_browser_of(int(pid), profile):
+    argument = f"--user-data-dir={profile}".encode()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and argument in command_line(int(entry.name)).split(b"\0"):
             raise Retryable("profile_in_use", "another browser runs on this profile")
     for name in ("SingletonLock", "SingletonSocket", "SingletonCookie"):
         (profile / name).unlink(missing_ok=True)
-
-
-def _is_browser_of(pid: int, profile: Path) -> bool:
-    if not is_alive(pid):
-        return False
-    try:  # pids are used again: it must be a browser on this very directory
-        return str(profile).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return True
 
 
 @dataclass(slots=True)
@@ -176,12 +173,25 @@ class Browser:
         """Bound the next WebDriver request, connect and read."""
         self.connection.client_config.timeout = seconds
 
+    def _mains(self) -> list[int]:
+        """The browser's main process, and the script around it that some packages have."""
+        return [
+            pid
+            for pid in group_members(self.group)
+            if pid != self.driver.pid and b"--type=" not in command_line(pid)
+        ]
+
     def end(self, *, ask: bool) -> bool:
         """End all processes; with `ask` the browser gets a moment to write its profile out."""
         if ask:
             # To the browser alone: its storage process must live until everything is written.
-            ask_to_end(self.pid, group=self.group, deadline=2.0)
+            ask_to_end(self._mains(), group=self.group, deadline=2.0)
         gone = end_group(self.group, grace=0.0)
+        # Crash handlers have sessions of their own, and end a little later by themselves. (Without
+        # them, `--disable-crashpad-for-testing`, no page loads.)
+        for pid in processes_with(f"TMPDIR={self.scratch}"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         _discard(self.driver, self.scratch)
         return gone
 

@@ -1,8 +1,8 @@
 """Process groups on this machine: start one that cannot outlive us, end it, see that it is gone.
 
-A driver and its browser share one process group (measured: every process of Chromium except its
-crash handlers, which are switched off, stays in the group of the chromedriver that began it), so
-`killpg` reaches all of them, from this process or from the worker that takes the account over.
+A driver and its browser share one process group: every process of Chromium stays in the group of
+the chromedriver that began it, except its crash handlers, which end with it. So `killpg` reaches
+all of them, from this process or from the worker that takes the account over.
 """
 
 from __future__ import annotations
@@ -87,13 +87,33 @@ def group_members(group: int) -> list[int]:
     return [pid for pid in pids if _running_group(pid) == group]
 
 
-def ask_to_end(pid: int, *, group: int, deadline: float) -> bool:
-    """SIGTERM to one member of `group`; True when it is gone within `deadline` seconds."""
+def command_line(pid: int) -> bytes:
+    """The arguments of `pid`, each ended by a zero byte; empty when it does not run."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def processes_with(variable: str) -> list[int]:
+    """The processes of ours that have ``NAME=value`` in their environment, zombies left out."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(entry.name)
+            if variable.encode() in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(pid)
+    return found
+
+
+def ask_to_end(pids: Sequence[int], *, group: int, deadline: float) -> bool:
+    """SIGTERM to members of `group`; True when all are gone within `deadline` seconds."""
     until = time.monotonic() + deadline
-    if _running_group(pid) == group:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-    while _running_group(pid) == group:
+    for pid in pids:
+        if _running_group(pid) == group:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+    while any(_running_group(pid) == group for pid in pids):
         if time.monotonic() > until:
             return False
         time.sleep(0.01)
