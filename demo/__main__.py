@@ -17,7 +17,7 @@ from pathlib import Path
 import django
 from django.conf import settings
 
-from relance_project import celery, local
+from relance_project import local
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "relance_project.settings")
 django.setup()
@@ -128,8 +128,8 @@ class Play:
         with self.step(f"database {settings.DATABASES['default']['NAME']} with its tables"):
             call_command("migrate", verbosity=0, interactive=False)
         self.supervisor.start(
-            processes.worker("default", queues="default", pool="prefork", concurrency=2),
-            processes.worker("browser", queues=celery.BROWSER_QUEUE, pool="threads", concurrency=8),
+            processes.default_worker(),
+            processes.browser_worker(),
             processes.web(port=self.port),
             processes.beat(_beat_has_begun),
         )

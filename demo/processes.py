@@ -21,12 +21,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import httpx
 from celery import current_app
+from django.conf import settings
+from django.db import connection
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from relance_project.celery import BROWSER_QUEUE
 from whatsapp.driver.processes import end_group
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -246,6 +250,12 @@ def free_port(first: int = 0) -> int:
     )
 
 
+def this_database() -> str:
+    """URL of the database that this process works on, a test's for instance, for its children."""
+    path = "/" + quote(str(connection.settings_dict["NAME"]))
+    return urlunsplit(urlsplit(settings.DATABASE_URL)._replace(path=path))
+
+
 def _answers(url: str) -> Callable[[], bool]:
     def ready() -> bool:
         try:
@@ -303,6 +313,16 @@ def beat(ready: Callable[[], bool]) -> Program:
         ready=ready,
         stop_seconds=10,
     )
+
+
+def default_worker() -> Program:
+    """What needs no browser: enrolment, planning, reconciling."""
+    return worker("default", queues="default", pool="prefork", concurrency=2)
+
+
+def browser_worker() -> Program:
+    """The browsers: a thread for each account that is busy."""
+    return worker("browser", queues=BROWSER_QUEUE, pool="threads", concurrency=8)
 
 
 def worker(

@@ -12,12 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
 
 import pytest
 from celery import current_app
-from django.conf import settings as django_settings
-from django.db import connection
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 from rest_framework.test import APIClient
@@ -191,12 +188,9 @@ def relance(
     settings.MEDIA_ROOT = tmp_path / "media"
     settings.WHATSAPP_PER_MINUTE = settings.WHATSAPP_DAILY_LIMIT = 1000  # as the workers below
     profiles = tmp_path / "profiles"
-    database = urlsplit(django_settings.DATABASE_URL)._replace(
-        path="/" + quote(str(connection.settings_dict["NAME"]))
-    )
     environment = {
         **os.environ,
-        "DATABASE_URL": urlunsplit(database),
+        "DATABASE_URL": processes.this_database(),
         "WHATSAPP_WEB_URL": simulator.base_url + "/",
         "WHATSAPP_SESSION_PATH": str(profiles),
         "MEDIA_ROOT": str(settings.MEDIA_ROOT),
