@@ -189,11 +189,11 @@ class Play:
             done = ended(latest)
             # Receipts come after the sends: nothing waits for them, but people like to see them.
             shown.until(lambda now: now.total.read >= now.total.sent, seconds=RECEIPT_SECONDS)
-        told = (
-            f"{p.external_id} ({p.cancelled} cancelled, {p.in_flight} in flight)"
-            for p in self.payments
-        )
-        self.console.print(f"  paid half-way, by signed calls: {', '.join(told)}")
+        for paid in self.payments:
+            self.console.print(
+                f"  {paid.external_id} paid half-way: "
+                f"{paid.cancelled} messages cancelled, {paid.in_flight} in flight"
+            )
         if not done:
             self.tell_missing(cast, deadline)
         return done

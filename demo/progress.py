@@ -61,9 +61,8 @@ def look(tenant: Tenant) -> Look:
     """Count everything of `tenant` now. Raises `DatabaseError` while PostgreSQL is away."""
     found: dict[int, Counts] = {}
     names: dict[int, tuple[str, str]] = {}
-    for pk, name, status in Account.objects.filter(tenant=tenant).values_list(
-        "id", "name", "status"
-    ):
+    accounts = Account.objects.filter(tenant=tenant).order_by("name")
+    for pk, name, status in accounts.values_list("id", "name", "status"):
         names[pk] = (name, status)
         found[pk] = Counts()
     targets = (
@@ -90,7 +89,7 @@ def look(tenant: Tenant) -> Look:
         for column, value in row.items():
             if column != "account_id":
                 setattr(found[row["account_id"]], column, value)
-    return Look({names[pk][0]: (names[pk][1], counts) for pk, counts in sorted(found.items())})
+    return Look({names[pk][0]: (names[pk][1], counts) for pk, counts in found.items()})
 
 
 class Progress:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from django.db.models import F
 from django.utils import timezone
 
 from accounts.models import Membership, ServiceKey, Tenant, User
@@ -165,10 +166,10 @@ def link(api: Api, simulator: SimulatorControl, person: Person) -> str:
 
 
 def choose_payers(tenant: Tenant, count: int = 3) -> list[str]:
-    """External ids of referrals that are followed now, of different referrers."""
+    """External ids of people of different referrers; first those for whom a message waits."""
     chosen = (
         Target.objects.filter(tenant=tenant, state=Target.State.ACTIVE)
-        .order_by("account_id", "id")
+        .order_by("account_id", F("open_message_id").desc(nulls_last=True))
         .distinct("account_id")
         .values_list("referral__external_id", flat=True)
     )

@@ -139,7 +139,12 @@ def _play(environment: dict[str, str], *, once: bool) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda n, _: child.send_signal(n))
-    return child.wait()
+    status = child.wait()
+    if status < 0:
+        # Its processes ended with it: the kernel saw to that.
+        print(f"demo: ended by {signal.Signals(-status).name}", file=sys.stderr)
+        return 128 - status
+    return status
 
 
 def _check_programs() -> None:

@@ -70,7 +70,7 @@ def judge(
 ) -> Verdict:
     """Compare the simulator's `record`, and what `payments` were answered, with the database."""
     paid = {payment.external_id: payment for payment in payments}
-    accounts = list(Account.objects.filter(tenant=tenant).select_related("tenant"))
+    accounts = Account.objects.filter(tenant=tenant).select_related("tenant").order_by("name")
     verdict = Verdict({account.name: Tally() for account in accounts})
     by_phone = {account.phone.lstrip("+"): account for account in accounts if account.phone}
     arrived: dict[int, list[RecordedMessage]] = {account.pk: [] for account in accounts}
