@@ -26,7 +26,7 @@ from datetime import datetime
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import DateTimeField, Func, Q, QuerySet
 
 from accounts.models import Tenant
 from campaigns import deadlocks
@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 
 # Key of an advisory lock; any number that nothing else in this database uses.
 PAYMENTS = 7_305_417_001
+CLOCK = Func(function="clock_timestamp", output_field=DateTimeField())
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,11 @@ def end_locked(target_ids: Sequence[int], *, reason: str, now: datetime) -> list
     open_ids = Delivery.objects.filter(
         target_id__in=target_ids, message__state=Message.State.QUEUED
     ).values_list("message_id", flat=True)
-    return outbox.cancel(list(open_ids), reason=reason, now=now)
+    cancelled = outbox.cancel(list(open_ids), reason=reason, now=now)
+    # By the database's clock, as intents are, and after the cancel: an intent that it let pass has
+    # an earlier time, one that comes later finds its message cancelled. That can be checked.
+    Target.objects.filter(pk__in=target_ids, state=Target.State.EXITED).update(ended_at=CLOCK)
+    return cancelled
 
 
 def _exit_people(

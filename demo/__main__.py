@@ -111,7 +111,7 @@ class Play:
         with self.step("four accounts linked: the simulator scanned the codes our API returned"):
             self.link_everybody(cast)
         finished = self.follow(cast)
-        found = verdict.judge(cast.tenant, self.control.messages(), self.payments)
+        found = verdict.judge(cast.tenant, self.control.messages())
         verdict.show(found, self.console)
         self.addresses(cast)
         passed = found.passed and finished

@@ -3,10 +3,9 @@
 The simulator's record is the other side's word: whoever asks whether a message arrived once, and
 when, must not ask the one who sent it.
 
-**After payment.** `Target.ended_at` is when the exit began; it holds from its commit on. A message
-whose intent was committed in between is in flight, and the exit says how many are. So an intent
-later than `ended_at` counts as a fault unless it came before the exit's answer did and the answer
-counted it.
+**After payment.** An exit writes `Target.ended_at` by the database's clock after it has cancelled
+what was queued; an intent reads the same clock before it claims its message. So an intent later
+than `ended_at` committed after the exit did.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from __future__ import annotations
 import bisect
 import datetime as dt
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 
 from rich.console import Console
@@ -22,7 +21,6 @@ from rich.table import Table
 
 from accounts.models import Tenant
 from campaigns.models import Delivery, Referral, Step, Target
-from demo.scenario import Payment
 from whatsapp.models import Account, Attempt, Message
 from whatsapp.simulator.client import RecordedMessage
 
@@ -65,11 +63,8 @@ class Verdict:
         return self.total.clean and self.total.expected > 0 and not self.details
 
 
-def judge(
-    tenant: Tenant, record: Iterable[RecordedMessage], payments: Iterable[Payment] = ()
-) -> Verdict:
-    """Compare the simulator's `record`, and what `payments` were answered, with the database."""
-    paid = {payment.external_id: payment for payment in payments}
+def judge(tenant: Tenant, record: Iterable[RecordedMessage]) -> Verdict:
+    """Compare the simulator's `record` with the database."""
     accounts = Account.objects.filter(tenant=tenant).select_related("tenant").order_by("name")
     verdict = Verdict({account.name: Tally() for account in accounts})
     by_phone = {account.phone.lstrip("+"): account for account in accounts if account.phone}
@@ -85,7 +80,7 @@ def judge(
         tally = verdict.accounts[account.name]
         mine = arrived[account.pk]
         tally.received = len(mine)
-        in_time, late = _intents_of_leavers(account, paid)
+        in_time, late = _intents_of_leavers(account)
         _expected_and_lost(account, mine, in_time, tally, verdict.details)
         tally.twice = _twice(account, mine, verdict.details)
         tally.after_payment = len(late)
@@ -130,10 +125,8 @@ def _begun(message: Message, in_time: set[int]) -> bool:
     return message.pk in in_time and not taken_back
 
 
-def _intents_of_leavers(
-    account: Account, paid: Mapping[str, Payment]
-) -> tuple[set[int], list[int]]:
-    """Ids of messages to people who left: begun before they did (or in flight then), and after."""
+def _intents_of_leavers(account: Account) -> tuple[set[int], list[int]]:
+    """Ids of messages to people who left: begun before they did, and after."""
     in_time: set[int] = set()
     late: list[int] = []
     attempts = (
@@ -147,15 +140,10 @@ def _intents_of_leavers(
             "message_id",
             "intent_at",
             "message__delivery__target__ended_at",
-            "message__delivery__target__referral__external_id",
         )
     )
-    in_flight = {external_id: payment.in_flight for external_id, payment in paid.items()}
-    for message_id, intent_at, ended_at, external_id in attempts:
+    for message_id, intent_at, ended_at in attempts:
         if ended_at is None or intent_at <= ended_at:
-            in_time.add(message_id)
-        elif in_flight.get(external_id) and intent_at < paid[external_id].answered_at:
-            in_flight[external_id] -= 1
             in_time.add(message_id)
         else:
             late.append(message_id)

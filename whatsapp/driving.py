@@ -129,7 +129,7 @@ def _save_if_due(session: Session) -> None:
 def _send_due(pool: SessionPool, account: Account, session: Session) -> None:
     """Send what is due, one after the other, until nothing is or the account has to wait."""
     while session.usable and not pool.stopping.is_set():
-        account.refresh_from_db()
+        account = Account.objects.select_related("tenant").get(pk=account.pk)
         if account.status != Status.CONNECTED or account.sending_paused_at or not account.enabled:
             return
         message = outbox.next_due(account.pk)

@@ -191,7 +191,8 @@ def today(tenant: Tenant, *, now: datetime) -> dt.date:
 
 def reserve(account: Account) -> Reserved | Wait:
     """Take a place for one message of `account` now. Raises `Unavailable`."""
-    day = today(account.tenant, now=_database_now())
+    # By this machine's clock: the intent compares it with the database's day.
+    day = today(account.tenant, now=timezone.now())
     try:
         redis_server = server()
         for _ in range(3):

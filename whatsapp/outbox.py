@@ -168,7 +168,8 @@ def move(
     Inside a transaction; `fields` are stored with it, `now` is told to receivers of
     `message_changed`. False when somebody else was first.
     """
-    with transaction.atomic():
+    # Without a savepoint: nothing in here is caught and gone on from.
+    with transaction.atomic(savepoint=False):
         rows = Message.objects.select_for_update(of=("self",)).filter(pk=message.pk)
         if fence is not None:
             rows = rows.filter(fence=fence)

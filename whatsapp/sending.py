@@ -11,6 +11,7 @@ import datetime as dt
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -73,16 +74,12 @@ def intend(message: Message, out: Outgoing, *, held: Held, day: dt.date) -> Inte
     """
     before = time.monotonic()
     with transaction.atomic():
-        lease_until, now, today, account = _check_lease(held)
-        if today != day:
-            raise Refused("day_changed")
-        _raise_usage(account, today)
-        failpoint("intent.before-commit")
+        lease_until, now, account = _check_lease(held, day)
         not_after = lease_until - MARGIN
         if not_after <= now:
             raise Refused("lease_lost")
-        attempt_id = _mark_sending(message, out, held, not_after=not_after, now=now, day=today)
-        failpoint("intent.marked")
+        attempt_id = _commit_to(message, out, held, account, not_after=not_after, now=now, day=day)
+        failpoint("intent.before-commit")
     failpoint("intent.after-commit")
     return Intent(
         message_id=message.pk,
@@ -94,13 +91,16 @@ def intend(message: Message, out: Outgoing, *, held: Held, day: dt.date) -> Inte
     )
 
 
-def _check_lease(held: Held) -> tuple[datetime, datetime, dt.date, Account]:
+def _check_lease(held: Held, day: dt.date) -> tuple[datetime, datetime, Account]:
     with connection.cursor() as cursor:
         # FOR SHARE: a take-over, a pause or a disconnect waits for this commit or is seen by it.
         cursor.execute(
             """
             SELECT lease.lease_until, clock_timestamp(),
-                   (clock_timestamp() AT TIME ZONE tenant.timezone)::date
+                   (clock_timestamp() AT TIME ZONE tenant.timezone)::date, account.daily_limit,
+                   account.status = 'connected' AND account.enabled
+                       AND account.sending_paused_at IS NULL
+                       AND account.logout_requested_at IS NULL
             FROM whatsapp_lease AS lease
             JOIN whatsapp_account AS account ON account.id = lease.account_id
             JOIN accounts_tenant AS tenant ON tenant.id = account.tenant_id
@@ -112,71 +112,78 @@ def _check_lease(held: Held) -> tuple[datetime, datetime, dt.date, Account]:
         row = cursor.fetchone()
     if row is None or row[0] is None:
         raise Refused("lease_lost")
-    account = Account.objects.get(pk=held.account_id)
-    if (
-        account.status != Account.Status.CONNECTED
-        or not account.enabled
-        or account.sending_paused_at
-        or account.logout_requested_at
-    ):
+    lease_until, now, today, daily_limit, may_send = row
+    if not may_send:
         raise Refused("account_stopped")
-    return row[0], row[1], row[2], account
+    if today != day:
+        raise Refused("day_changed")
+    return lease_until, now, Account(pk=held.account_id, daily_limit=daily_limit)
 
 
-def _raise_usage(account: Account, day: dt.date) -> None:
-    limit = account.limit_per_day
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO whatsapp_usage AS usage (account_id, day, count)
-            SELECT %(account)s, %(day)s, 1 WHERE %(limit)s >= 1
-            ON CONFLICT (account_id, day) DO UPDATE SET count = usage.count + 1
-            WHERE usage.count < %(limit)s
-            RETURNING count
-            """,
-            {"account": account.pk, "day": day, "limit": limit},
-        )
-        if cursor.fetchone() is None:
-            raise Refused("daily_limit")
-
-
-def _mark_sending(
+def _commit_to(
     message: Message,
     out: Outgoing,
     held: Held,
+    account: Account,
     *,
     not_after: datetime,
     now: datetime,
     day: dt.date,
 ) -> int:
+    """Raise the usage, mark the message, note the attempt: one statement, all or nothing of it.
+
+    Returns the attempt's id. The caller's transaction undoes the usage where the message is gone.
+    """
+    values: dict[str, Any] = {
+        "account": account.pk,
+        "day": day,
+        "limit": account.limit_per_day,
+        "message": message.pk,
+        "wa_id": out.wa_id,
+        "chat_id": out.chat_id,
+        "fence": held.fence,
+        "worker": held.holder.worker,
+        "not_after": not_after,
+        "now": now,
+    }
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            UPDATE whatsapp_message AS message
-            SET state = 'sending', wa_id = %s, chat_id = %s, fence = %s, not_after = %s,
-                sending_at = %s, attempts_made = attempts_made + 1, error_code = '', error = ''
-            WHERE id = %s AND state = 'queued'
-              AND NOT EXISTS (SELECT FROM whatsapp_contact AS contact
-                              WHERE contact.id = message.contact_id
-                                AND contact.opted_out_at IS NOT NULL)
-            RETURNING attempts_made
+            WITH raised AS (
+                INSERT INTO whatsapp_usage AS usage (account_id, day, count)
+                SELECT %(account)s, %(day)s, 1 WHERE %(limit)s >= 1
+                ON CONFLICT (account_id, day) DO UPDATE SET count = usage.count + 1
+                WHERE usage.count < %(limit)s
+                RETURNING count
+            ), marked AS (
+                UPDATE whatsapp_message AS message
+                SET state = 'sending', wa_id = %(wa_id)s, chat_id = %(chat_id)s,
+                    fence = %(fence)s, not_after = %(not_after)s, sending_at = %(now)s,
+                    attempts_made = attempts_made + 1, error_code = '', error = ''
+                FROM raised
+                WHERE message.id = %(message)s AND message.state = 'queued'
+                  AND NOT EXISTS (SELECT FROM whatsapp_contact AS contact
+                                  WHERE contact.id = message.contact_id
+                                    AND contact.opted_out_at IS NOT NULL)
+                RETURNING message.id, message.attempts_made
+            ), noted AS (
+                INSERT INTO whatsapp_attempt (message_id, account_id, number, fence, worker, wa_id,
+                                              usage_day, intent_at, outcome, error_code, error)
+                SELECT id, %(account)s, attempts_made, %(fence)s, %(worker)s, %(wa_id)s, %(day)s,
+                       %(now)s, 'open', '', ''
+                FROM marked
+                RETURNING id
+            )
+            SELECT (SELECT count FROM raised), (SELECT id FROM noted)
             """,
-            [out.wa_id, out.chat_id, held.fence, not_after, now, message.pk],
+            values,
         )
-        row = cursor.fetchone()
-    if row is None:
+        raised, attempt_id = cursor.fetchone()
+    if raised is None:
+        raise Refused("daily_limit")
+    if attempt_id is None:
         raise Refused("message_gone")
-    attempt = Attempt.objects.create(
-        message=message,
-        account_id=held.account_id,
-        number=row[0],
-        fence=held.fence,
-        worker=held.holder.worker,
-        wa_id=out.wa_id,
-        usage_day=day,
-        intent_at=now,
-    )
-    return attempt.pk
+    return int(attempt_id)
 
 
 def finish_sent(intent: Intent, result: SendResult, *, now: datetime) -> bool:

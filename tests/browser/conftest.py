@@ -173,8 +173,8 @@ class Relance:
         assert data["targetsExited"] == 1
         return Payment(external_id, data["messagesCancelled"], data["inFlight"], timezone.now())
 
-    def judge(self, simulator: SimulatorControl, *payments: Payment) -> verdict.Verdict:
-        return verdict.judge(self.tenant, simulator.messages(), payments)
+    def judge(self, simulator: SimulatorControl) -> verdict.Verdict:
+        return verdict.judge(self.tenant, simulator.messages())
 
 
 @pytest.fixture

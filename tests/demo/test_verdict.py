@@ -9,7 +9,6 @@ import pytest
 
 from campaigns.models import Delivery, Target
 from demo import verdict
-from demo.scenario import Payment
 from tests.factories import NOW, make_campaign, make_referral, make_referrer, make_target
 from whatsapp.models import Account, Attempt, Contact, Message
 from whatsapp.simulator.client import RecordedMessage
@@ -185,18 +184,3 @@ def test_an_intent_after_the_exit_is_after_payment(account: Account, payer: Targ
     found = verdict.judge(payer.tenant, arrived(account))
     assert found.total.after_payment == 1
     assert not found.passed
-
-
-@pytest.mark.parametrize(
-    ("in_flight", "answered_after", "late"),
-    [(1, 2, 0), (0, 2, 1), (1, 0, 1)],
-    ids=["counted by the answer", "not counted", "begun after the answer"],
-)
-def test_in_flight_is_what_the_exit_said_was(
-    account: Account, payer: Target, in_flight: int, answered_after: int, late: int
-) -> None:
-    send(payer, 2, at=NOW + SECOND)
-    payment = Payment(payer.referral.external_id, 0, in_flight, NOW + answered_after * SECOND)
-    found = verdict.judge(payer.tenant, arrived(account), [payment])
-    assert found.total.after_payment == late
-    assert found.total.expected == 2 - late
