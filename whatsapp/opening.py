@@ -175,7 +175,8 @@ def restore(pool: SessionPool, account: Account) -> Session | None:
     if not _open(pool, account, session, deadline=settings.WHATSAPP_OPEN_SECONDS):
         return None
     try:
-        if session.driver.status() is PageState.CONNECTED:
+        state = session.driver.status()
+        if state is PageState.CONNECTED:
             linking.linked(account.pk, session.driver.me(), now=timezone.now())
             session.linked, session.saved_at = True, time.monotonic()
             account.refresh_from_db()
@@ -183,6 +184,10 @@ def restore(pool: SessionPool, account: Account) -> Session | None:
             return session
     except DriverError as error:
         pool.close(session, reason=error.code)
+        return None
+    if state not in (PageState.QR, PageState.QR_IDLE):
+        # Busy, or its socket was lost just now: only a page that shows a code has no login.
+        pool.close(session, reason=f"the page is {state}")
         return None
     linking.change_status(
         account.pk,
