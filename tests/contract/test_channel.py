@@ -11,7 +11,7 @@ import time
 import pytest
 
 from tests.contract.rig import wait_until
-from whatsapp.driver.channel import EventStream, PageEvent, preload_script
+from whatsapp.driver.channel import EventStream, PageEvent, preload_script, wa_js_script
 
 
 def message(number: int, *, load: str = "a", origin: float = 1.0) -> str:
@@ -112,12 +112,22 @@ def test_after_close_nothing_is_delivered(stream):
 
 
 def test_the_preload_script_does_nothing_on_other_origins_or_in_frames():
-    script = preload_script("https://web.whatsapp.com/", wa_js="WA", bridge="BRIDGE")
+    script = preload_script("https://web.whatsapp.com/", "BRIDGE")
     guard = script.index("return;")
 
     assert 'location.origin !== "https://web.whatsapp.com"' in script[:guard]
     assert "window !== window.top" in script[:guard]
-    assert guard < script.index("WPPConfig") < script.index("WA\n") < script.index("BRIDGE")
+    assert guard < script.index("BRIDGE")
+
+
+def test_wa_js_is_put_on_its_page_only_with_its_settings_before_it():
+    script = wa_js_script("https://web.whatsapp.com/", "WA")
+    guard = script.index("{")
+
+    assert 'location.origin === "https://web.whatsapp.com"' in script[:guard]
+    assert 'location.pathname === "/"' in script[:guard]
+    assert "window === window.top" in script[:guard]
+    assert guard < script.index("WPPConfig") < script.index("WA\n")
 
 
 def test_the_pages_clock_is_never_taken_for_slower_than_it_is(stream):

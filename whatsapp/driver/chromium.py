@@ -29,7 +29,9 @@ from whatsapp.driver.channel import (
     EventStream,
     bridge_source,
     preload_script,
+    run_before_page,
     spare_network_events,
+    wa_js_script,
 )
 from whatsapp.driver.launch import Browser, ChromiumConfig, start_browser
 from whatsapp.driver.outcomes import nacked
@@ -87,13 +89,12 @@ class ChromiumDriver:
             raise
 
     def _load_page(self, browser: Browser, until: float) -> None:
-        script = preload_script(
-            self._config.url, wa_js=wa_js_source(self._config.wa_js), bridge=bridge_source()
-        )
+        wa_js = wa_js_script(self._config.url, wa_js_source(self._config.wa_js))
         browser.set_timeout(max(1.0, until - time.monotonic()))
+        run_before_page(browser.web, browser.connection, wa_js)
         browser.web.script.add_event_handler("message", self._on_channel)
         browser.web.script.add_preload_script(
-            function_declaration=script,
+            function_declaration=preload_script(self._config.url, bridge_source()),
             arguments=[{"type": "channel", "value": {"channel": CHANNEL}}],
         )
         spare_network_events(browser.web)
