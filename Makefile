@@ -7,6 +7,9 @@
 PYTHON ?= python3
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+ROUNDS ?= 20
+SEED ?=
+CHAOS_ARGS ?=
 
 VENV := .venv/bin
 # The first Python that finds this file's syntax strange should say so itself.
@@ -28,7 +31,7 @@ demo: ## the whole product on this machine, with simulated WhatsApp; ONCE=1 ends
 
 test: ## tests; PYTEST_ARGS="-k outbox" passes through
 	@$(READY) --dev --browser
-	@exec $(VENV)/python -m pytest -m "not chaos" $(PYTEST_ARGS)
+	@exec $(VENV)/python -m pytest $(PYTEST_ARGS)
 
 lint: ## formatting, types, import rules, migrations, the Compose file, addresses in lock files
 	@$(READY) --dev
@@ -42,9 +45,9 @@ bench: ## comparisons against peers and limits; BENCH_ARGS passes through
 	@$(READY) --dev --browser
 	@exec $(VENV)/python -m bench $(BENCH_ARGS)
 
-chaos: ## kill, stop and cut what the product depends on, and count what was lost
+chaos: ## kill, stop and cut what the product depends on, and count; ROUNDS=200 SEED=7
 	@$(READY) --dev --browser
-	@exec $(VENV)/python -m pytest -m chaos $(PYTEST_ARGS)
+	@exec $(VENV)/python -m tests.chaos --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)
 
 requirements: ## compile requirements/*.in and package.json into their lock files
 	@$(READY) --dev --browser

@@ -1,0 +1,102 @@
+"""The process table: whose processes run, and how many browsers an account has at any moment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import threading
+from collections import defaultdict
+from pathlib import Path
+
+EVERY = 0.25  # seconds between two looks
+
+
+def command_lines() -> dict[int, bytes]:
+    """Process id -> command line, words separated by NUL; zombies have none."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if line := (entry / "cmdline").read_bytes():
+                    found[int(entry.name)] = line
+    return found
+
+
+def ours(directory: Path) -> dict[int, str]:
+    """Processes that name `directory` on their command line or in their environment, and
+    processes that work in it; never this one."""
+    wanted = os.fsencode(directory)
+    found = {}
+    for pid, line in command_lines().items():
+        if pid == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            process = Path(f"/proc/{pid}")
+            if (
+                wanted in line
+                or wanted in (process / "environ").read_bytes()
+                or os.fsencode((process / "cwd").readlink()).startswith(wanted)
+            ):
+                found[pid] = line.replace(b"\0", b" ").decode(errors="replace")
+    return found
+
+
+def browsers(directory: Path) -> dict[int, int]:
+    """Main processes of Chromium on profiles below `directory`: process id -> account id."""
+    profile = re.compile(rb"--user-data-dir=" + re.escape(os.fsencode(directory)) + rb"/.*?(\d+)\0")
+    found = {}
+    for pid, line in command_lines().items():
+        if b"--type=" not in line and (match := profile.search(line + b"\0")):
+            found[pid] = int(match[1])
+    return found
+
+
+def chromedrivers(directory: Path) -> list[int]:
+    """Drivers of those browsers."""
+    return [
+        pid for pid, line in ours(directory).items() if line.split(" ")[0].endswith("chromedriver")
+    ]
+
+
+def children(parent: int) -> list[int]:
+    """Processes that `parent` has started and that run."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[1]) == parent and fields[0] != "Z":
+                    found.append(int(entry.name))
+    return found
+
+
+class Watch:
+    """Looks at the process table now and then; `most` is what invariant B is about."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self.most: dict[int, int] = defaultdict(int)  # account id -> browsers at one moment
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join(10)
+
+    def look(self) -> None:
+        groups: dict[int, set[int]] = defaultdict(set)
+        for pid, account in browsers(self._directory).items():
+            # By group: a browser that is just starting a process of its own shows twice.
+            with contextlib.suppress(ProcessLookupError):
+                groups[account].add(os.getpgid(pid))
+        for account, found in groups.items():
+            self.most[account] = max(self.most[account], len(found))
+
+    def _run(self) -> None:
+        while not self._over.wait(EVERY):
+            self.look()
