@@ -93,6 +93,7 @@ X_FRAME_OPTIONS = "DENY"
 
 # As smtp+tls://user:password@host:587; unset: nothing leaves this machine.
 vars().update(env.dj_email_url("EMAIL_URL", "dummymail://"))
+EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", "relance@localhost")
 
 # ----------------------------------------------------------------------------- application
@@ -195,6 +196,8 @@ REDIS_URL: str = env.str("REDIS_URL", "") or local.redis_url()
 DATABASES: dict[str, Any] = {
     "default": {
         **dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True),
+        # A database that does not answer must not hold a thread for ever.
+        "OPTIONS": {"connect_timeout": 5, "tcp_user_timeout": 10_000},
         "TEST": {"NAME": env.str("TEST_DATABASE_NAME", "test_relance")},
     }
 }
@@ -235,6 +238,8 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 30
+# For the default worker; threads of browser workers heed none and have their own deadlines.
+CELERY_TASK_TIME_LIMIT = 900
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"

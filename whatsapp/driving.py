@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 import structlog
 from django.conf import settings
@@ -11,12 +12,15 @@ from django.utils import timezone
 from whatsapp import inbox, leases, limits, opening, outbox, profiles, sending
 from whatsapp.driver.base import (
     DriverError,
+    Found,
+    Lookup,
     MediaFile,
     MediaKind,
     NotOnWhatsApp,
     Outgoing,
     PageState,
     Permanent,
+    Retryable,
     SendResult,
     SessionLost,
     Unknown,
@@ -28,6 +32,8 @@ from whatsapp.sessions import NoSlot, Session, SessionPool
 log = structlog.get_logger(__name__)
 
 Status = Account.Status
+
+STUCK_CHATS = 8  # postponed sends to chats that are stuck, until the browser is replaced
 
 
 def drive(pool: SessionPool, account_id: int) -> None:
@@ -47,6 +53,8 @@ def drive(pool: SessionPool, account_id: int) -> None:
             _drive(pool, account)
         except NoSlot:
             log.info("no free slot", account_id=account_id)
+        except profiles.LeaseLost:
+            log.warning("lease lost", account_id=account_id)
         except leases.StillAlive as error:
             log.error("the last holder's browser does not end", account_id=account_id, why=error)
 
@@ -62,7 +70,7 @@ def _drive(pool: SessionPool, account: Account) -> None:
     if account.status == Status.PENDING:
         session = opening.link(pool, account, session)
     elif account.is_linked and account.enabled:
-        session = session or opening.restore(pool, account)
+        session = session or opening.restore(pool, account, urgent=outbox.waiting(account.pk))
         if session is not None and account.status == Status.RECONNECTING:
             session = opening.reconnect(pool, account, session)
     elif session is not None:
@@ -75,11 +83,14 @@ def _drive(pool: SessionPool, account: Account) -> None:
 def _work(pool: SessionPool, account: Account, session: Session) -> None:
     try:
         # Also a probe: a page that hangs is noticed here and its browser replaced.
-        if session.driver.status() is not PageState.CONNECTED:
+        state = session.driver.status()
+        if state is not PageState.CONNECTED:
+            opening.note_page(pool, account, session, state)
             return
+        session.reconnects, session.look_again = 0, None
+        _recover(session)
         if not session.caught_up:
             _catch_up(session)
-        _recover(session)
         _send_due(pool, account, session)
         _save_if_due(session)
     except limits.Unavailable as error:
@@ -95,32 +106,45 @@ def _work(pool: SessionPool, account: Account, session: Session) -> None:
 
 def _catch_up(session: Session) -> None:
     """What came while nobody listened has no event: ask for messages, and for receipts."""
-    session.caught_up = True
-    for message in session.driver.unread(deadline=settings.WHATSAPP_CALL_SECONDS):
-        inbox.store_incoming(session.account_id, message, now=timezone.now())
+    # The page gives each message out once: what is not stored yet is kept here.
+    session.unstored += session.driver.unread(deadline=settings.WHATSAPP_CALL_SECONDS)
+    while session.unstored:
+        inbox.store_incoming(session.account_id, session.unstored[0], now=timezone.now())
+        session.unstored.pop(0)
     for sent in inbox.awaiting_receipts(session.account_id, now=timezone.now()):
         found = session.driver.lookup(sent.wa_id, deadline=settings.WHATSAPP_CALL_SECONDS)
         inbox.store_found(sent, found, now=timezone.now())
+    session.caught_up = True
 
 
 def _recover(session: Session) -> None:
     for message in sending.undecided(session.account_id):
+        _recover_one(session, message)
+
+
+def _recover_one(session: Session, message: Message) -> None:
+    """Look a message up and decide about it, if that is possible yet."""
+    try:
         found = session.driver.lookup(message.wa_id, deadline=settings.WHATSAPP_CALL_SECONDS)
-        # A profile restored from an older archive does not know what was sent after it was saved.
-        known = session.known_until is None or (
-            message.sending_at is not None and message.sending_at < session.known_until
-        )
-        failpoint("recover.found")
-        decided = sending.recover(message, found, held=session.held, same_profile=known)
-        if decided != "wait":
-            log.info("recovered", message_id=message.pk, decided=decided)
+    except SessionLost:
+        raise
+    except DriverError as error:
+        # One that cannot be looked up must not hold up the others: it ends as uncertain.
+        found = Lookup(Found.PENDING, code=error.code)
+    failpoint("recover.found")
+    known = session.knows_from is None or (
+        message.sending_at is not None and message.sending_at > session.knows_from
+    )
+    decided = sending.recover(message, found, held=session.held, same_profile=known)
+    if decided != "wait":
+        log.info("recovered", message_id=message.pk, decided=decided)
 
 
 def _save_if_due(session: Session) -> None:
     if session.save_due and session.usable:
         session.saved_at = time.monotonic()  # failed or not: the next one is an interval away
-        with profiles.stopped(session.driver.process_group):
-            profiles.save(session.held, session.profile, ended=False)
+        group = session.driver.process_group
+        profiles.save(session.held, session.profile, ended=False, group=group)
 
 
 # --------------------------------------------------------------------------------- sending
@@ -128,6 +152,7 @@ def _save_if_due(session: Session) -> None:
 
 def _send_due(pool: SessionPool, account: Account, session: Session) -> None:
     """Send what is due, one after the other, until nothing is or the account has to wait."""
+    days_changed = 0
     while session.usable and not pool.stopping.is_set():
         account = Account.objects.select_related("tenant").get(pk=account.pk)
         if account.status != Status.CONNECTED or account.sending_paused_at or not account.enabled:
@@ -137,8 +162,8 @@ def _send_due(pool: SessionPool, account: Account, session: Session) -> None:
             return
         session.used_at = time.monotonic()
         failpoint("send.before-prepare")
-        out = _prepare(session, message)
-        if out is None:
+        prepared = _prepare(session, message)
+        if prepared is None:
             continue
         failpoint("send.prepared")
         reserved = limits.reserve(account)
@@ -150,10 +175,11 @@ def _send_due(pool: SessionPool, account: Account, session: Session) -> None:
             continue
         failpoint("send.reserved")
         try:
-            intent = sending.intend(message, out, held=session.held, day=reserved.day)
+            intent = sending.intend(message, prepared.out, held=session.held, day=reserved.day)
         except sending.Refused as refused:
             limits.release(reserved)
-            if refused.reason in {"day_changed", "message_gone"}:
+            days_changed += refused.reason == "day_changed"
+            if refused.reason == "message_gone" or days_changed == 1:
                 continue
             if refused.reason == "lease_lost":
                 pool.close(session, reason="lease lost", keep_lease=True)
@@ -161,31 +187,88 @@ def _send_due(pool: SessionPool, account: Account, session: Session) -> None:
         except BaseException:
             limits.release(reserved)
             raise
-        _send(session, message, intent)
+        _send(session, message, prepared, intent)
 
 
-def _prepare(session: Session, message: Message) -> Outgoing | None:
-    """Where the message goes and under which id; None after failing one that cannot go."""
-    if message.wa_id and message.chat_id:
-        return Outgoing(chat_id=message.chat_id, wa_id=message.wa_id)  # tried before: same id
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """All that a send needs, gathered before the intent: nothing may fail in between."""
+
+    out: Outgoing
+    media: MediaFile | None
+
+
+def _prepare(session: Session, message: Message) -> _Prepared | None:
+    """Gather what the send needs; None after dealing with a message that cannot go now."""
+    now = timezone.now()
     contact = message.contact
+    if contact.opted_out_at is not None:
+        outbox.move(
+            message,
+            to=Message.State.CANCELLED,
+            when=[Message.State.QUEUED],
+            error_code="opted_out",
+            ended_at=now,
+            now=now,
+        )
+        return None
+    if message.wa_id and _arrived_already(session, message):
+        return None
     try:
+        media = _read_media(message)
         out = session.driver.prepare(contact.phone, deadline=settings.WHATSAPP_CALL_SECONDS)
     except Permanent as error:
-        now = timezone.now()
         if isinstance(error, NotOnWhatsApp):
             Contact.objects.filter(pk=contact.pk).update(on_whatsapp=False, checked_at=now)
         outbox.fail_queued(message, code=error.code, error=str(error), now=now)
         return None
+    except SessionLost:
+        raise
+    except Retryable as error:
+        if error.code in {"offline", "busy", "page_not_ready", "page_reloaded"}:
+            raise  # says nothing about this message: all of them wait
+        sending.postpone(message, error, now=now)
+        _note_stuck_chat(session, error)
+        return None
+    if message.wa_id and message.chat_id == out.chat_id:
+        out = Outgoing(chat_id=out.chat_id, wa_id=message.wa_id)  # tried before: same id
     if not contact.on_whatsapp:
-        Contact.objects.filter(pk=contact.pk).update(on_whatsapp=True, checked_at=timezone.now())
-    return out
+        Contact.objects.filter(pk=contact.pk).update(on_whatsapp=True, checked_at=now)
+    return _Prepared(out, media)
 
 
-def _send(session: Session, message: Message, intent: sending.Intent) -> None:
+def _arrived_already(session: Session, message: Message) -> bool:
+    """A message that was tried before may have arrived since it was queued once more."""
+    found = session.driver.lookup(message.wa_id, deadline=settings.WHATSAPP_CALL_SECONDS)
+    return bool(inbox.store_found(message, found, now=timezone.now()))
+
+
+def _read_media(message: Message) -> MediaFile | None:
+    media = message.media
+    if media is None:
+        return None
+    try:
+        with media.file.open("rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise Retryable("media_unreadable", f"its file cannot be read: {error.strerror}") from error
+    return MediaFile(
+        kind=MediaKind(media.kind), data=data, mime=media.mime, filename=media.filename
+    )
+
+
+def _note_stuck_chat(session: Session, error: DriverError) -> None:
+    """A chat whose last send nobody answered takes no other; a new page frees it."""
+    if error.code == "chat_busy":
+        session.chats_stuck += 1
+        if session.chats_stuck >= STUCK_CHATS:
+            session.lost = "recycled: a chat was stuck"
+
+
+def _send(session: Session, message: Message, prepared: _Prepared, intent: sending.Intent) -> None:
     failpoint("send.before")
     try:
-        result = _transmit(session, message, intent)
+        result = _transmit(session, message, prepared, intent)
     except DriverError as error:
         log.warning("send failed", message_id=message.pk, code=error.code)
         sending.finish_error(intent, error, now=timezone.now())
@@ -199,23 +282,17 @@ def _send(session: Session, message: Message, intent: sending.Intent) -> None:
     failpoint("send.finished")
 
 
-def _transmit(session: Session, message: Message, intent: sending.Intent) -> SendResult:
+def _transmit(
+    session: Session, message: Message, prepared: _Prepared, intent: sending.Intent
+) -> SendResult:
     limits_of_call = {"not_after": intent.not_after, "deadline": settings.WHATSAPP_SEND_SECONDS}
-    if message.media is None:
+    if prepared.media is None:
         return session.driver.send_text(intent.out, message.body, **limits_of_call)
-    media = message.media
-    with media.file.open("rb") as file:
-        data = file.read()
-    whole = MediaFile(
-        kind=MediaKind(media.kind), data=data, mime=media.mime, filename=media.filename
-    )
-    return session.driver.send_media(intent.out, whole, message.body, **limits_of_call)
+    return session.driver.send_media(intent.out, prepared.media, message.body, **limits_of_call)
 
 
 def _look_up_now(session: Session, message: Message) -> None:
     """A send that nobody answered may be decided right away by the page that made it."""
     message.refresh_from_db()
-    if message.state != Message.State.SENDING:
-        return
-    found = session.driver.lookup(message.wa_id, deadline=settings.WHATSAPP_CALL_SECONDS)
-    sending.recover(message, found, held=session.held, same_profile=True)
+    if message.state == Message.State.SENDING:
+        _recover_one(session, message)

@@ -27,19 +27,32 @@ def handle(pool: SessionPool, session: Session, event: base.Event) -> None:
             inbox.store_receipt(account_id, event)
         case base.Incoming():
             inbox.store_incoming(account_id, event.message, now=now)
+        case _ if not session.usable:
+            # A worker that was frozen hears late: what its page says is of the past.
+            log.info("event of a closed session", account_id=account_id)
         case base.QrChanged():
+            session.showed_code = True
             account = Account.objects.get(pk=account_id)
-            if account.status == Status.PENDING and session.usable:
+            if account.status == Status.PENDING:
                 linking.publish_qr(account, event.code)
         case base.Disconnected():
             linking.change_status(
-                account_id, to=Status.RECONNECTING, when=(Status.CONNECTED,), now=now
+                account_id,
+                to=Status.RECONNECTING,
+                when=(Status.CONNECTED,),
+                now=now,
+                held=session.held,
             )
             pool.wake(account_id)
         case base.Ready():
             session.caught_up = False  # messages that came meanwhile have no event
+            session.reconnects, session.look_again = 0, None
             linking.change_status(
-                account_id, to=Status.CONNECTED, when=(Status.RECONNECTING,), now=now
+                account_id,
+                to=Status.CONNECTED,
+                when=(Status.RECONNECTING,),
+                now=now,
+                held=session.held,
             )
             pool.wake(account_id)
         case base.LoggedOut():
@@ -49,6 +62,8 @@ def handle(pool: SessionPool, session: Session, event: base.Event) -> None:
                 when=(Status.CONNECTED, Status.RECONNECTING),
                 now=now,
                 reason=event.reason or "the device was removed on the phone",
+                held=session.held,
+                notify_owner=True,
             )
             pool.wake(account_id)
         case base.Conflict():
@@ -58,9 +73,11 @@ def handle(pool: SessionPool, session: Session, event: base.Event) -> None:
                 when=(Status.CONNECTED, Status.RECONNECTING),
                 now=now,
                 reason="the same login was opened in another window",
+                held=session.held,
             )
             pool.wake(account_id)
         case base.BrowserLost():
+            log.warning("browser lost", account_id=account_id, reason=event.reason)
             # Ending what is left of it takes seconds, in which other browsers would not be heard.
             session.lost = event.reason or "browser_gone"
             pool.wake(account_id)

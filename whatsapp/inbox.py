@@ -13,15 +13,16 @@ from whatsapp import contacts, outbox
 from whatsapp.driver.base import Ack, Found, IncomingMessage, Lookup, Receipt
 from whatsapp.failpoints import failpoint
 from whatsapp.models import Account, Attempt, Contact, Incoming, Message
+from whatsapp.models.accounts import E164
 
 State = Message.State
 
 # Receipts have ranks; a state never goes down. A receipt may come before the send has returned,
-# or for a message that was given up as uncertain: it wins over both.
+# or for a message that was given up as uncertain or queued once more: it wins over all of them.
 _BELOW = {
-    Ack.SERVER: (State.SENDING, State.UNCERTAIN),
-    Ack.DELIVERED: (State.SENDING, State.UNCERTAIN, State.SENT),
-    Ack.READ: (State.SENDING, State.UNCERTAIN, State.SENT, State.DELIVERED),
+    Ack.SERVER: (State.QUEUED, State.SENDING, State.UNCERTAIN),
+    Ack.DELIVERED: (State.QUEUED, State.SENDING, State.UNCERTAIN, State.SENT),
+    Ack.READ: (State.QUEUED, State.SENDING, State.UNCERTAIN, State.SENT, State.DELIVERED),
 }
 # Looking one up takes some milliseconds; whoever has not read it after days may do so unseen.
 RECEIPTS_ASKED_FOR = timedelta(days=3)
@@ -98,7 +99,7 @@ def store_incoming(account_id: int, message: IncomingMessage, *, now: datetime) 
             defaults={
                 "contact": contact,
                 "chat_id": message.chat_id[:100],
-                "phone": message.phone,
+                "phone": message.phone[:16],
                 "lid": message.lid[:40],
                 "name": message.name[:200],
                 "kind": message.kind[:20],
@@ -115,7 +116,7 @@ def store_incoming(account_id: int, message: IncomingMessage, *, now: datetime) 
 def _contact(account: Account, message: IncomingMessage) -> Contact | None:
     """The contact who wrote, by phone or else by LID; somebody unknown by phone is made."""
     known = Contact.objects.filter(tenant=account.tenant)
-    if message.phone:
+    if re.fullmatch(E164, message.phone):
         ids = contacts.ensure(tenant_id=account.tenant_id, people={message.phone: message.name})
         if message.lid:
             known.filter(pk=ids[message.phone], lid="").update(lid=message.lid)

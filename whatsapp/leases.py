@@ -147,6 +147,17 @@ def renew(helds: Iterable[Held], holder: Holder) -> set[int]:
     return set(by_account) - renewed
 
 
+def is_ours(held: Held) -> bool:
+    """Whether nobody took the account since; inside a transaction, until that ends."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT FROM whatsapp_lease WHERE account_id = %s AND fence = %s AND instance = %s "
+            "FOR SHARE",
+            [held.account_id, held.fence, held.holder.instance],
+        )
+        return cursor.fetchone() is not None
+
+
 def record_browser(held: Held, group: int | None) -> bool:
     """Note the browser's process group, for whoever takes over. False when the lease is lost."""
     leader = processes.stat(group) if group else None

@@ -22,8 +22,9 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from whatsapp import doorbells, limits
+from whatsapp import doorbells, leases, limits
 from whatsapp.driver.base import Me, QrCode
+from whatsapp.leases import Held
 from whatsapp.models import Account
 from whatsapp.signals import account_changed, sending_resumed
 
@@ -89,12 +90,18 @@ def change_status(
     when: tuple[str, ...],
     now: datetime,
     reason: str = "",
+    held: Held | None = None,
     **fields: Any,
 ) -> bool:
-    """Change the status of an account if it is one of `when`; False when it is not."""
+    """Change the status of an account if it is one of `when`; False when it is not.
+
+    Workers give `held`: one that lost the account says nothing about it any more.
+    """
     with transaction.atomic():
+        if held is not None and not leases.is_ours(held):
+            return False
         account = (
-            Account.objects.select_for_update(of=("self",))
+            Account.objects.select_for_update(of=("self",), no_key=True)
             .filter(pk=account_id, status__in=when)
             .first()
         )
@@ -120,7 +127,7 @@ def change_status(
     return True
 
 
-def linked(account_id: int, me: Me, *, now: datetime) -> bool:
+def linked(account_id: int, me: Me, *, now: datetime, held: Held) -> bool:
     """The page is logged in as `me`: after a scan, or restored. False when it may not be.
 
     Refused when the phone is linked to another account already, whose limits it would share.
@@ -139,6 +146,7 @@ def linked(account_id: int, me: Me, *, now: datetime) -> bool:
             when=(Status.PENDING,),
             now=now,
             reason="this phone is linked to another account of Relance already",
+            held=held,
         )
         forget_qr(account_id)
         return False
@@ -156,13 +164,14 @@ def linked(account_id: int, me: Me, *, now: datetime) -> bool:
         to=Status.CONNECTED,
         when=(Status.PENDING, Status.CONNECTED, Status.RECONNECTING, Status.CONFLICT),
         now=now,
+        held=held,
         **fields,
     )
     forget_qr(account_id)
     return done
 
 
-def connection_lost(account_id: int, *, reason: str, now: datetime) -> bool:
+def connection_lost(account_id: int, *, reason: str, now: datetime, held: Held) -> bool:
     """The page gave up: the profile stays, a person has to connect again, and is told so once."""
     with transaction.atomic():
         done = change_status(
@@ -171,6 +180,7 @@ def connection_lost(account_id: int, *, reason: str, now: datetime) -> bool:
             when=Account.LINKED_STATUSES,
             now=now,
             reason=reason,
+            held=held,
             notify_owner=True,
         )
         if done:
@@ -184,7 +194,7 @@ def disconnect(account: Account, *, now: datetime) -> bool:
     The worker that holds the account does it; `logout_requested_at` stands until it is done.
     """
     with transaction.atomic():
-        current = Account.objects.select_for_update(of=("self",)).get(pk=account.pk)
+        current = Account.objects.select_for_update(of=("self",), no_key=True).get(pk=account.pk)
         old = current.status
         if old == Status.NEW:
             return False
@@ -215,7 +225,7 @@ def pause_sending(account: Account, *, now: datetime) -> bool:
 def resume_sending(account: Account, *, now: datetime) -> bool:
     """Send again. What was planned moves on by the length of the pause, so nothing bursts."""
     with transaction.atomic():
-        current = Account.objects.select_for_update(of=("self",)).get(pk=account.pk)
+        current = Account.objects.select_for_update(of=("self",), no_key=True).get(pk=account.pk)
         since = current.sending_paused_at
         if since is None:
             return False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 
 import structlog
 from django.conf import settings
@@ -29,30 +31,48 @@ def link(pool: SessionPool, account: Account, session: Session | None) -> Sessio
     """
     ends = linking.attempt_ends(account)
     left = (ends - timezone.now()).total_seconds() if ends else 0.0
-    if left <= 0:
-        _give_up_linking(pool, account, session)
-        return None
     if session is None:
-        session = pool.claim(account.pk)
+        if left <= 0:
+            _give_up_linking(account)
+            return None
+        session = pool.claim(account.pk, evict=True)
         if session is None:
             return None
-        _profile_for_linking(account, session)
-        session.link_ends = time.monotonic() + left
-        if not _open(pool, account, session, deadline=left):
-            return None
+        with _whole_or_closed(pool, session):
+            _profile_for_linking(account, session)
+            session.link_ends = time.monotonic() + left
+            if not _open(pool, account, session, deadline=left):
+                return None
     session.link_ends = time.monotonic() + left
     try:
-        return _advance_linking(pool, account, session)
+        with _whole_or_closed(pool, session):
+            done = _advance_linking(pool, account, session)
     except DriverError as error:
         log.warning("linking failed", account_id=account.pk, code=error.code)
-        pool.close(session, reason=error.code)
         return None
+    if done is None and left <= 0:  # the page was asked first: a scan in the last second counts
+        _give_up_linking(account)
+        pool.close(session, reason="nobody scanned")
+    return done
+
+
+@contextlib.contextmanager
+def _whole_or_closed(pool: SessionPool, session: Session) -> Iterator[None]:
+    """Whatever fails between the claim and a session that is whole closes it again."""
+    try:
+        yield
+    except profiles.LeaseLost:
+        pool.close(session, reason="lease lost", keep_lease=True)
+        raise
+    except BaseException as error:
+        pool.close(session, reason=f"not opened: {type(error).__name__}")
+        raise
 
 
 def _profile_for_linking(account: Account, session: Session) -> None:
     if account.phone:
         try:
-            session.known_until = profiles.make_ready(session.held, session.profile).known_until
+            session.knows_from = profiles.make_ready(session.held, session.profile).knows_from
             return
         except profiles.NotHere as error:
             log.warning("linked anew", account_id=account.pk, why=str(error))
@@ -62,21 +82,27 @@ def _profile_for_linking(account: Account, session: Session) -> None:
 def _advance_linking(pool: SessionPool, account: Account, session: Session) -> Session | None:
     state = session.driver.status()
     if state is PageState.CONNECTED:
-        if linking.linked(account.pk, session.driver.me(), now=timezone.now()):
-            session.link_ends, session.linked = None, True
+        me = session.driver.me()
+        if linking.linked(account.pk, me, now=timezone.now(), held=session.held):
+            if session.showed_code:
+                session.knows_from = profiles.linked(session.held)
+            session.link_ends, session.linked, session.saved_at = None, True, None
             log.info("linked", account_id=account.pk)
             account.refresh_from_db()
             return session
         session.driver.logout(deadline=settings.WHATSAPP_CALL_SECONDS)
         _forget_profile(pool, session)
     elif state is PageState.QR_IDLE:
+        session.showed_code = True
         session.driver.refresh_qr()
-    elif state is PageState.QR and (code := session.driver.qr()):
-        linking.publish_qr(account, code)
+    elif state is PageState.QR:
+        session.showed_code = True
+        if code := session.driver.qr():
+            linking.publish_qr(account, code)
     return None
 
 
-def _give_up_linking(pool: SessionPool, account: Account, session: Session | None) -> None:
+def _give_up_linking(account: Account) -> None:
     seconds = settings.WHATSAPP_LINK_SECONDS
     linking.change_status(
         account.pk,
@@ -89,25 +115,18 @@ def _give_up_linking(pool: SessionPool, account: Account, session: Session | Non
         link_requested_at=None,
     )
     linking.forget_qr(account.pk)
-    if session is not None:
-        pool.close(session, reason="nobody scanned")
 
 
 def unlink(pool: SessionPool, account: Account, session: Session | None) -> None:
     """Log the device out and forget its profile, then say so."""
     if session is None and account.phone:
-        session = pool.claim(account.pk)
+        session = pool.claim(account.pk, evict=True)
         if session is None:
             return  # its holder was rung as well
-        try:
-            profiles.make_ready(session.held, session.profile)
-        except profiles.NotHere as error:
-            log.warning("the phone still lists the device", account_id=account.pk, why=str(error))
-            _forget_profile(pool, session)
-            session = None
-        else:
-            if not _open(pool, account, session, deadline=settings.WHATSAPP_OPEN_SECONDS):
-                return  # tried again by the reconciler: the phone still lists the device
+        with _whole_or_closed(pool, session):
+            session = _open_to_unlink(pool, account, session)
+        if session is None and profiles.exists(account.pk, pool.profile(account.pk)):
+            return  # tried again by the reconciler: the phone still lists the device
     if session is not None:
         try:
             if session.driver.status() in (PageState.CONNECTED, PageState.SYNCING):
@@ -122,11 +141,27 @@ def unlink(pool: SessionPool, account: Account, session: Session | None) -> None
     log.info("unlinked", account_id=account.pk)
 
 
+def _open_to_unlink(pool: SessionPool, account: Account, session: Session) -> Session | None:
+    try:
+        profiles.make_ready(session.held, session.profile)
+    except profiles.NotHere as error:
+        log.warning("the phone keeps the device", account_id=account.pk, why=str(error))
+        if error.passing:
+            _say(account, str(error))
+            pool.close(session, reason="profile out of reach")
+        else:
+            _forget_profile(pool, session)
+        return None
+    opened = _open(pool, account, session, deadline=settings.WHATSAPP_OPEN_SECONDS)
+    return session if opened else None
+
+
 def _forget_profile(pool: SessionPool, session: Session) -> None:
     # The lease is given back last: nobody may open the profile while it is being removed.
     pool.close(session, reason="profile forgotten", keep_lease=True)
-    profiles.forget(session.account_id, session.profile)
-    leases.release(session.held)
+    if leases.is_ours(session.held):
+        profiles.forget(session.account_id, session.profile)
+        leases.release(session.held)
 
 
 # ------------------------------------------------------------------------------- a session
@@ -137,10 +172,14 @@ def _open(pool: SessionPool, account: Account, session: Session, *, deadline: fl
     session.profile.mkdir(parents=True, exist_ok=True, mode=0o700)
     failpoint("open.before")
     try:
-        session.driver.open(deadline=min(deadline, settings.WHATSAPP_OPEN_SECONDS))
-        failpoint("open.before-record")
-        if session.usable and leases.record_browser(session.held, session.driver.process_group):
-            return True
+        # A worker that was frozen until here must not open what somebody else has opened.
+        if session.usable and leases.is_ours(session.held):
+            session.driver.open(deadline=min(deadline, settings.WHATSAPP_OPEN_SECONDS))
+            failpoint("open.before-record")
+            group = session.driver.process_group
+            if leases.record_browser(session.held, group) and not session.closing.is_set():
+                session.opened, session.noted_group = True, group
+                return True
         pool.close(session, reason="lease lost", keep_lease=True)
     except DriverError as error:
         log.warning("session did not open", account_id=account.pk, code=error.code)
@@ -156,11 +195,23 @@ def _say(account: Account, reason: str) -> None:
     )
 
 
-def restore(pool: SessionPool, account: Account) -> Session | None:
-    """Open the session of a linked account on its profile, without a scan."""
-    session = pool.claim(account.pk)
+def restore(pool: SessionPool, account: Account, *, urgent: bool) -> Session | None:
+    """Open the session of a linked account on its profile, without a scan.
+
+    `urgent`: something waits to be sent or decided; an idle session may be closed for it.
+    """
+    session = pool.claim(account.pk, evict=urgent)
     if session is None:
         return None
+    try:
+        with _whole_or_closed(pool, session):
+            return _restore(pool, account, session)
+    except DriverError as error:
+        log.warning("session not restored", account_id=account.pk, code=error.code)
+        return None
+
+
+def _restore(pool: SessionPool, account: Account, session: Session) -> Session | None:
     try:
         ready = profiles.make_ready(session.held, session.profile)
     except profiles.NotHere as error:
@@ -169,35 +220,55 @@ def restore(pool: SessionPool, account: Account) -> Session | None:
         _say(account, str(error))
         pool.close(session, reason="profile not here")
         return None
-    session.known_until = ready.known_until
+    session.knows_from = ready.knows_from
     # What an earlier holder reserved and did not use is unknown: start from PostgreSQL.
     limits.forget(account.pk)
     if not _open(pool, account, session, deadline=settings.WHATSAPP_OPEN_SECONDS):
         return None
-    try:
-        state = session.driver.status()
-        if state is PageState.CONNECTED:
-            linking.linked(account.pk, session.driver.me(), now=timezone.now())
-            session.linked, session.saved_at = True, time.monotonic()
-            account.refresh_from_db()
-            log.info("session restored", account_id=account.pk)
-            return session
-    except DriverError as error:
-        pool.close(session, reason=error.code)
-        return None
-    if state not in (PageState.QR, PageState.QR_IDLE):
-        # Busy, or its socket was lost just now: only a page that shows a code has no login.
-        pool.close(session, reason=f"the page is {state}")
-        return None
-    linking.change_status(
-        account.pk,
-        to=Status.LOGGED_OUT,
-        when=Account.LINKED_STATUSES,
-        now=timezone.now(),
-        reason="the session is no longer linked: scan a new QR code",
-    )
-    pool.close(session, reason="not linked any more")
+    state = session.driver.status()
+    if state in (PageState.CONNECTED, PageState.RECONNECTING):
+        linking.linked(account.pk, session.driver.me(), now=timezone.now(), held=session.held)
+        session.linked, session.saved_at = True, time.monotonic()
+        account.refresh_from_db()
+        log.info("session restored", account_id=account.pk)
+        return session
+    note_page(pool, account, session, state)
     return None
+
+
+def note_page(pool: SessionPool, account: Account, session: Session, state: PageState) -> None:
+    """Bring the account in line with a page that cannot send: its event may have been lost.
+
+    Only a page that shows a code has no login; one that is busy is looked at again.
+    """
+    now, held = timezone.now(), session.held
+    if state in (PageState.QR, PageState.QR_IDLE, PageState.LOGGED_OUT):
+        linking.change_status(
+            account.pk,
+            to=Status.LOGGED_OUT,
+            when=Account.LINKED_STATUSES,
+            now=now,
+            reason="the session is no longer linked: scan a new QR code",
+            held=held,
+            notify_owner=True,
+        )
+        pool.close(session, reason="not linked any more")
+    elif state is PageState.CONFLICT:
+        linking.change_status(
+            account.pk,
+            to=Status.CONFLICT,
+            when=Account.LINKED_STATUSES,
+            now=now,
+            reason="the same login was opened in another window",
+            held=held,
+        )
+        pool.close(session, reason="conflict")
+    elif state is PageState.RECONNECTING:
+        linking.change_status(
+            account.pk, to=Status.RECONNECTING, when=(Status.CONNECTED,), now=now, held=held
+        )
+    elif not session.linked:
+        pool.close(session, reason=f"page is {state}")
 
 
 def reconnect(pool: SessionPool, account: Account, session: Session) -> Session | None:
@@ -205,6 +276,7 @@ def reconnect(pool: SessionPool, account: Account, session: Session) -> Session 
 
     After five looks the account is disconnected and its owner told once.
     """
+    now = timezone.now()
     try:
         state = session.driver.status()
     except DriverError as error:
@@ -214,7 +286,11 @@ def reconnect(pool: SessionPool, account: Account, session: Session) -> Session 
     if state is PageState.CONNECTED:
         session.reconnects, session.look_again = 0, None
         linking.change_status(
-            account.pk, to=Status.CONNECTED, when=(Status.RECONNECTING,), now=timezone.now()
+            account.pk,
+            to=Status.CONNECTED,
+            when=(Status.RECONNECTING,),
+            now=now,
+            held=session.held,
         )
         account.refresh_from_db()
         return session
@@ -224,7 +300,8 @@ def reconnect(pool: SessionPool, account: Account, session: Session) -> Session 
         linking.connection_lost(
             account.pk,
             reason=f"the connection did not come back after {MAX_RECONNECTS} tries: connect again",
-            now=timezone.now(),
+            now=now,
+            held=session.held,
         )
         pool.close(session, reason="connection lost")
         return None

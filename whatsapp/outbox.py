@@ -141,6 +141,12 @@ def next_due(account_id: int) -> Message | None:
     )
 
 
+def waiting(account_id: int) -> bool:
+    """Whether the account has something due, or begun and not decided."""
+    undecided = Message.objects.filter(account_id=account_id, state=Message.State.SENDING)
+    return next_due(account_id) is not None or undecided.exists()
+
+
 def cancel(message_ids: Iterable[int], *, reason: str, now: datetime) -> list[int]:
     """Cancel those that are still queued; returns their ids. Does not signal: callers know."""
     with connection.cursor() as cursor:

@@ -27,7 +27,7 @@ from django.core.files.storage import storages
 from django.db import connection, transaction
 from django.db.models import F
 
-from whatsapp import archives
+from whatsapp import archives, leases
 from whatsapp.archives import BadArchive
 from whatsapp.failpoints import failpoint
 from whatsapp.leases import Held
@@ -37,33 +37,47 @@ log = structlog.get_logger(__name__)
 
 
 class NotHere(Exception):
-    """The profile cannot be opened on this host; the message says why and what to do."""
+    """The profile cannot be opened on this host; the message says why and what to do.
+
+    `passing`: it may work later (storage out of reach, a secret missing here): forget nothing.
+    """
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
+
+
+class LeaseLost(Exception):
+    """Somebody else took the account while we were about to open it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
     """A profile directory that may be opened.
 
-    `known_until` is None for the profile every message went through, else the time its archive was
-    saved: what was sent later it does not know.
+    Of messages sent before `knows_from` it cannot say that they were *not* sent: the login is
+    newer, or the profile was restored from an archive older than they are. None: it knows all.
     """
 
     restored: bool
-    known_until: datetime | None = None
+    knows_from: datetime | None = None
 
 
 def disk_id(root: Path) -> str:
     """Names the disk under the profiles: workers that share it share their profiles."""
     marker = root / ".disk-id"
+    with contextlib.suppress(FileNotFoundError):
+        return marker.read_text()
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with contextlib.suppress(FileExistsError):
-        # Linked into place whole: two workers that start at once agree on one.
-        draft = root / f".disk-id.{os.getpid()}"
-        draft.write_text(str(uuid.uuid4()))
-        try:
-            os.link(draft, marker)
-        finally:
-            draft.unlink()
+    mine = str(uuid.uuid4())
+    draft = root / f".disk-id.{mine}"
+    draft.write_text(mine)
+    try:
+        # Linked into place whole, by the first only: all that start at once agree on one.
+        with contextlib.suppress(FileExistsError):
+            marker.hardlink_to(draft)
+    finally:
+        draft.unlink()
     return marker.read_text()
 
 
@@ -71,20 +85,28 @@ def make_ready(held: Held, path: Path) -> Ready:
     """Put the right profile of a linked account at `path`, and note that it is live there.
 
     Call it under the lease, before the browser starts. Raises `NotHere`, and leaves everything
-    as it was.
+    as it was, and `LeaseLost`.
     """
     here = disk_id(path.parent)
     profile, _ = Profile.objects.get_or_create(account_id=held.account_id)
     ready = _choose(profile, path, here)
-    Profile.objects.filter(pk=profile.pk).update(
-        live_disk=here, live_fence=held.fence, restore_allowed_by=""
-    )
+    _note_live(held, here, knows_from=ready.knows_from)
     return ready
+
+
+def _note_live(held: Held, here: str, **fields: object) -> None:
+    """A worker that was frozen before this must not say that the newest profile is on its disk."""
+    with transaction.atomic():
+        if not leases.is_ours(held):
+            raise LeaseLost
+        Profile.objects.filter(account_id=held.account_id).update(
+            live_disk=here, live_fence=held.fence, restore_allowed_by="", **fields
+        )
 
 
 def _choose(profile: Profile, path: Path, here: str) -> Ready:
     if profile.live_disk in ("", here) and path.exists():
-        return Ready(restored=False)
+        return Ready(restored=False, knows_from=profile.knows_from)
     if not profile.file:
         raise NotHere("its browser profile is on another host and was never saved: link it again")
     complete = profile.saved_fence is not None and profile.saved_fence == profile.live_fence
@@ -94,7 +116,7 @@ def _choose(profile: Profile, path: Path, here: str) -> Ready:
             "profile, or link it again"
         )
     _restore(profile, path)
-    return Ready(restored=True, known_until=None if complete else profile.saved_at)
+    return Ready(restored=True, knows_from=profile.knows_from if complete else _database_now())
 
 
 def _anything_since(profile: Profile) -> bool:
@@ -115,9 +137,12 @@ def _restore(profile: Profile, path: Path) -> None:
         )
         archives.unpack(packed, path)
     except BadArchive as error:
-        raise NotHere(f"its saved profile cannot be restored: {error}") from error
+        passing = error.code in {"unknown_key", "newer"}
+        raise NotHere(f"its saved profile cannot be restored: {error}", passing=passing) from error
     except OSError as error:
-        raise NotHere(f"its saved profile cannot be read: {error.strerror or error}") from error
+        raise NotHere(
+            f"its saved profile cannot be read: {error.strerror or error}", passing=True
+        ) from error
     log.info(
         "profile restored",
         account_id=profile.account_id,
@@ -127,11 +152,11 @@ def _restore(profile: Profile, path: Path) -> None:
     )
 
 
-def save(held: Held, path: Path, *, ended: bool) -> bool:
+def save(held: Held, path: Path, *, ended: bool, group: int | None = None) -> bool:
     """Save the profile at `path` as the next generation; the one before stays until this is whole.
 
-    The browser has `ended`, or is stopped (`stopped`). False when the lease is not ours any more,
-    or storage failed: then the saved profile of before is untouched.
+    The browser has `ended`; else its process `group` is stopped while it is copied. False when the
+    lease is not ours any more, or storage failed: then the saved profile of before is untouched.
     """
     began = time.monotonic()
     profile, _ = Profile.objects.get_or_create(account_id=held.account_id)
@@ -139,10 +164,10 @@ def save(held: Held, path: Path, *, ended: bool) -> bool:
     storage = storages["profiles"]
     name = ""
     try:
-        now = _database_now()
-        sealed = archives.seal(
-            archives.pack(path), account_id=held.account_id, generation=generation
-        )
+        with stopped(None if ended else group):
+            now = _database_now()
+            packed = archives.pack(path)
+        sealed = archives.seal(packed, account_id=held.account_id, generation=generation)
         name = storage.save(
             f"{held.account_id}/{generation}-{secrets.token_hex(8)}", ContentFile(sealed)
         )
@@ -155,7 +180,7 @@ def save(held: Held, path: Path, *, ended: bool) -> bool:
     old = profile.file
     failpoint("save.before-row")
     with transaction.atomic():
-        done = _still_ours(held) and Profile.objects.filter(
+        done = leases.is_ours(held) and Profile.objects.filter(
             pk=profile.pk, generation=profile.generation
         ).update(
             generation=F("generation") + 1,
@@ -203,6 +228,11 @@ def stopped(group: int | None) -> Iterator[None]:
             os.killpg(group, signal.SIGCONT)
 
 
+def exists(account_id: int, path: Path) -> bool:
+    """Whether there is a profile of the account, here or saved."""
+    return path.exists() or Profile.objects.filter(account_id=account_id).exclude(file="").exists()
+
+
 def forget(account_id: int, path: Path) -> None:
     """Remove the profile here and its archive: the device was logged out."""
     shutil.rmtree(path, ignore_errors=True)
@@ -218,18 +248,32 @@ def _forget_archive(account_id: int) -> None:
 
 
 def began(held: Held, path: Path) -> None:
-    """A new profile is live here: what was saved for the account before is of another login.
+    """A new profile is live here. Raises `LeaseLost`.
 
-    The directory of before is kept aside, for whoever wants to know what happened to it.
+    The directory of before is kept aside, and its archive until the new login is there (`linked`):
+    nobody may scan the code.
     """
+    here = disk_id(path.parent)
+    Profile.objects.get_or_create(account_id=held.account_id)
+    _note_live(held, here, knows_from=_database_now())
     if path.exists():
         aside = path.with_name(f"{path.name}.aside")
         shutil.rmtree(aside, ignore_errors=True)
         path.rename(aside)
-    _forget_archive(held.account_id)
-    Profile.objects.create(
-        account_id=held.account_id, live_disk=disk_id(path.parent), live_fence=held.fence
+
+
+def linked(held: Held) -> datetime:
+    """Somebody scanned the code: a new login, which knows nothing of what was sent before.
+
+    Returns that time. The archive of the login before is of no use any more.
+    """
+    now = _database_now()
+    profile = Profile.objects.get(account_id=held.account_id)
+    Profile.objects.filter(pk=profile.pk).update(
+        knows_from=now, file="", saved_at=None, saved_fence=None
     )
+    _discard(profile.file)
+    return now
 
 
 def allow_restore(account: Account, *, by: str) -> bool:
@@ -256,16 +300,6 @@ def reseal(profile: Profile) -> bool:
     done = Profile.objects.filter(pk=profile.pk, file=profile.file).update(file=name)
     _discard(profile.file if done else name)
     return bool(done)
-
-
-def _still_ours(held: Held) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT FROM whatsapp_lease WHERE account_id = %s AND fence = %s AND instance = %s "
-            "FOR SHARE",
-            [held.account_id, held.fence, held.holder.instance],
-        )
-        return cursor.fetchone() is not None
 
 
 def _database_now() -> datetime:

@@ -15,9 +15,10 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 
-from whatsapp import doorbells, outbox
+from whatsapp import doorbells, leases, outbox
 from whatsapp.driver.base import (
     DriverError,
     Found,
@@ -41,6 +42,8 @@ SKEW = dt.timedelta(seconds=5)
 FIRST_BACKOFF = dt.timedelta(seconds=15)
 # Nothing is wrong with the message, only with the moment: these do not use up its retries.
 BAD_MOMENTS = frozenset({"offline", "busy", "chat_busy"})
+# A message begun by an account that nobody drives any more is uncertain after this.
+GIVE_UP = dt.timedelta(minutes=10)
 
 State = Message.State
 
@@ -70,7 +73,7 @@ def intend(message: Message, out: Outgoing, *, held: Held, day: dt.date) -> Inte
     Checks that the lease is ours, the account may send, the message is still queued and its
     contact has not opted out; raises usage of `day` (the day the reservation was made for) below
     the limit. Raises `Refused` with one of ``lease_lost``, ``account_stopped``, ``day_changed``,
-    ``daily_limit``, ``message_gone``.
+    ``daily_limit``, ``message_gone`` (it is not queued any more, or its contact opted out).
     """
     before = time.monotonic()
     with transaction.atomic():
@@ -262,6 +265,22 @@ def _close_attempt(
     )
 
 
+def postpone(message: Message, error: DriverError, *, now: datetime) -> bool:
+    """A queued message that could not even be prepared: later, and after some tries, never.
+
+    Those behind it do not wait for it.
+    """
+    counts = error.code not in BAD_MOMENTS
+    retries = message.retries + (1 if counts else 0)
+    if retries > settings.WHATSAPP_MAX_RETRIES:
+        return outbox.fail_queued(message, code=error.code, error=str(error), now=now)
+    wait = FIRST_BACKOFF * (2 ** (retries - 1)) if counts else FIRST_BACKOFF
+    changed = Message.objects.filter(pk=message.pk, state=State.QUEUED).update(
+        retries=retries, due_at=now + wait, error_code=error.code, error=str(error)[:300]
+    )
+    return bool(changed)
+
+
 # ------------------------------------------------------------------------------- recovery
 
 
@@ -289,9 +308,7 @@ def recover(message: Message, found: Lookup, *, held: Held, same_profile: bool) 
     attempt = Attempt.objects.filter(message=message).latest("number")
     if found.found is Found.ON_SERVER:
         with transaction.atomic():
-            Attempt.objects.filter(pk=attempt.pk).update(
-                outcome=Attempt.Outcome.SENT, finished_at=now
-            )
+            _conclude(attempt, Attempt.Outcome.SENT, now=now)
             done = outbox.move(
                 message,
                 to=State.SENT,
@@ -303,21 +320,14 @@ def recover(message: Message, found: Lookup, *, held: Held, same_profile: bool) 
         return "sent" if done else "gone"
     if _database_now() < settled_by(message):
         return "wait"
-    may_resend = (
-        found.found is Found.NOT_FOUND
-        and same_profile
-        and settings.RESEND_NOT_FOUND
-        and _still_ours(held)
-    )
+    may_resend = found.found is Found.NOT_FOUND and same_profile and settings.RESEND_NOT_FOUND
     with transaction.atomic():
-        if may_resend:
-            Attempt.objects.filter(pk=attempt.pk).update(
-                outcome=Attempt.Outcome.NOT_SENT, finished_at=now
-            )
+        if may_resend and leases.is_ours(held):
             done = outbox.move(
                 message,
                 to=State.QUEUED,
                 when=[State.SENDING],
+                fence=message.fence,
                 due_at=now,
                 error_code="not_found",
                 error="the session does not know it: sent again with the same id",
@@ -325,21 +335,45 @@ def recover(message: Message, found: Lookup, *, held: Held, same_profile: bool) 
             )
             failpoint("recover.before-commit")
             if done:
+                _conclude(attempt, Attempt.Outcome.NOT_SENT, now=now)
                 doorbells.ring_on_commit([message.account_id])
             return "again" if done else "gone"
-        evidence = f"looked up: {found.found.value}, ack {found.ack}"
-        Attempt.objects.filter(pk=attempt.pk).update(
-            outcome=Attempt.Outcome.UNKNOWN, finished_at=now
-        )
+    evidence = f"looked up: {found.found.value}, ack {found.ack}"
+    return "uncertain" if _give_up(message, attempt, evidence, now=now) else "gone"
+
+
+def give_up_undriven(*, now: datetime) -> int:
+    """Messages begun by accounts that nobody drives any more become uncertain; returns how many.
+
+    Nobody will look them up: the account was logged out, disabled or disconnected since.
+    """
+    driven = Q(account__enabled=True, account__status__in=Account.LINKED_STATUSES)
+    waiting = Message.objects.filter(~driven, state=State.SENDING, not_after__lt=now - GIVE_UP)
+    return sum(
+        _give_up(message, message.attempts.latest("number"), "nobody drives its account", now=now)
+        for message in waiting.select_related("account")
+    )
+
+
+def _give_up(message: Message, attempt: Attempt, evidence: str, *, now: datetime) -> bool:
+    """Nobody can tell: a person settles it. Only as it was when it was looked up (its fence)."""
+    with transaction.atomic():
         done = outbox.move(
             message,
             to=State.UNCERTAIN,
             when=[State.SENDING],
+            fence=message.fence,
             error_code=attempt.error_code or "holder_lost",
             error=f"{attempt.error or 'the worker was lost while sending'}; {evidence}"[:300],
             now=now,
         )
-    return "uncertain" if done else "gone"
+        if done:
+            _conclude(attempt, Attempt.Outcome.UNKNOWN, now=now)
+    return done
+
+
+def _conclude(attempt: Attempt, outcome: Attempt.Outcome, *, now: datetime) -> None:
+    Attempt.objects.filter(pk=attempt.pk).update(outcome=outcome, finished_at=now)
 
 
 def _database_now() -> datetime:
@@ -347,12 +381,3 @@ def _database_now() -> datetime:
         cursor.execute("SELECT clock_timestamp()")
         now: datetime = cursor.fetchone()[0]
     return now
-
-
-def _still_ours(held: Held) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT FROM whatsapp_lease WHERE account_id = %s AND fence = %s AND instance = %s",
-            [held.account_id, held.fence, held.holder.instance],
-        )
-        return cursor.fetchone() is not None

@@ -20,7 +20,7 @@ from django.db import connection
 from django.db.models import Q
 from django.utils import timezone
 
-from whatsapp import doorbells, driving, events, leases, notices
+from whatsapp import doorbells, driving, events, leases, notices, sending
 from whatsapp.driver.base import DriverFactory, Event
 from whatsapp.driver.chromium import ChromiumFactory
 from whatsapp.driver.launch import ChromiumConfig
@@ -41,8 +41,10 @@ def drive(account_id: int) -> None:
 @shared_task(name="whatsapp.tasks.reconcile")
 def reconcile() -> int:
     """Ring for every account that has something to do; returns how many were rung."""
-    notices.tell_owners(now=timezone.now())
-    return ring_waiting()
+    rung = ring_waiting()
+    sending.give_up_undriven(now=timezone.now())
+    doorbells.notify_on_commit()  # a mail server that hangs must hold up nothing here
+    return rung
 
 
 @shared_task(name=doorbells.NOTIFY)

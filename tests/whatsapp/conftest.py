@@ -65,12 +65,12 @@ class Worker:
     def settle(self) -> None:
         """Store every event and follow every wake-up, until nothing is left."""
         for _ in range(50):
-            while not self.pool._events.empty():
-                session, event = self.pool._events.get()
+            while not self.pool._upkeep._events.empty():
+                session, event = self.pool._upkeep._events.get()
                 self.seen.append(event)
                 events.handle(self.pool, session, event)
             woken, self.pool.woken = self.pool.woken, []
-            if not woken and self.pool._events.empty():
+            if not woken and self.pool._upkeep._events.empty():
                 return
             for account_id in dict.fromkeys(woken):
                 driving.drive(self.pool, account_id)

@@ -1,9 +1,10 @@
 """What comes in is stored once, and a wish to stop is heard."""
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 from django.utils import timezone
 
+from whatsapp import inbox, upkeep
 from whatsapp.models import Contact, Incoming, Message
 
 ACCOUNT, ANA = "+33639980001", "+33639980100"
@@ -76,3 +77,46 @@ def test_the_database_refuses_one_incoming_message_twice(linked):
     Incoming.objects.create(**values)
     with pytest.raises(IntegrityError, match="incoming_once"), transaction.atomic():
         Incoming.objects.create(**values)
+
+
+def test_a_sender_without_a_proper_phone_is_stored_without_a_contact(linked, world, worker):
+    world.inbound(ACCOUNT, "+0", "from WhatsApp itself")
+    world.inbound(ACCOUNT, ANA, "Bonjour")
+    worker.settle()
+    assert set(Incoming.objects.values_list("body", flat=True)) == {
+        "from WhatsApp itself",
+        "Bonjour",
+    }
+
+
+def test_an_event_waits_for_the_database_and_is_stored_then(linked, worker, world, monkeypatch):
+    monkeypatch.setattr(upkeep, "RETRY_SECONDS", 0.01)
+    failures = iter([OperationalError("away"), OperationalError("away")])
+    stored = []
+
+    def store(session, event):
+        if failure := next(failures, None):
+            raise failure
+        stored.append(event)
+
+    worker.pool._upkeep._on_event = store
+    worker.pool._upkeep.store(worker.pool.get(linked.pk), "event")
+    assert stored == ["event"]
+
+
+def test_catching_up_goes_on_where_the_database_failed(
+    linked, world, worker, start_worker, monkeypatch
+):
+    worker.stop()
+    for body in ("one", "two"):
+        world.inbound(ACCOUNT, ANA, body)
+    after = start_worker()
+    store = inbox.store_incoming
+    monkeypatch.setattr(
+        inbox, "store_incoming", lambda *_, **__: (_ for _ in ()).throw(OperationalError("away"))
+    )
+    with pytest.raises(OperationalError):
+        after.drive(linked)
+    monkeypatch.setattr(inbox, "store_incoming", store)
+    after.drive(linked)
+    assert set(Incoming.objects.values_list("body", flat=True)) == {"one", "two"}

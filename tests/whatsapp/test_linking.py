@@ -184,6 +184,16 @@ def test_a_socket_that_stays_away_disconnects_after_five_looks_and_the_owner_is_
     assert [mail.to for mail in mailoutbox] == [["amina@example.org"]]
 
 
+def test_short_outages_are_not_counted_together(linked, world, worker):
+    for _ in range(7):
+        world.set_offline(PHONE, True)
+        worker.settle()
+        world.set_offline(PHONE, False)
+        worker.settle()
+    assert status_of(linked) == Status.CONNECTED
+    assert worker.pool.get(linked.pk).look_again is None
+
+
 def test_connecting_again_after_a_lost_connection_needs_no_scan(linked, world, worker):
     world.set_offline(PHONE, True)
     worker.settle()

@@ -3,6 +3,7 @@
 import errno
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -149,8 +150,9 @@ def test_a_clean_hand_over_is_restored_on_an_empty_disk(account, live, host):
     held, path = live
     assert profiles.save(held, path, ended=True)
     there = host("two") / str(account.pk)
+    before = Profile.objects.get().knows_from
     ready = profiles.make_ready(take_over(account), there)
-    assert ready == profiles.Ready(restored=True, known_until=None)
+    assert ready == profiles.Ready(restored=True, knows_from=before), "nothing is missing"
     assert login_of(there) == "the login"
 
 
@@ -169,9 +171,12 @@ def test_a_profile_left_on_a_disk_is_not_used_after_another_host_went_on(account
 def test_a_lost_host_is_followed_by_its_last_archive_if_nothing_happened_since(account, live, host):
     held, path = live
     profiles.save(held, path, ended=False)
-    ready = profiles.make_ready(take_over(account), host("two") / str(account.pk))
+    there = host("two") / str(account.pk)
+    ready = profiles.make_ready(take_over(account), there)
     assert ready.restored
-    assert ready.known_until is not None
+    assert ready.knows_from > Profile.objects.get().saved_at
+    again = profiles.make_ready(take_over(account), there)
+    assert again.knows_from == ready.knows_from, "also for the session after"
 
 
 @pytest.mark.parametrize("what", ["sent", "received"])
@@ -191,7 +196,7 @@ def test_after_something_was_sent_or_received_a_person_decides(account, live, ho
         profiles.make_ready(take_over(account), there)
     assert not there.exists()
     assert profiles.allow_restore(account, by="alice")
-    assert profiles.make_ready(take_over(account), there).known_until is not None
+    assert profiles.make_ready(take_over(account), there).restored
     assert Profile.objects.get().restore_allowed_by == "", "allowed once"
 
 
@@ -272,8 +277,40 @@ def test_a_new_login_forgets_the_archive_of_the_one_before(account, live):
     held, path = live
     profiles.save(held, path, ended=True)
     profiles.began(held, path)
-    assert Profile.objects.get().file == ""
     assert not path.exists()
+    assert Profile.objects.get().file, "nobody has scanned the code yet"
+    profiles.linked(held)
+    assert Profile.objects.get().file == ""
+
+
+def test_a_worker_that_lost_the_account_does_not_say_where_its_profile_is(account, live, host):
+    held, path = live
+    second = take_over(account)
+    with pytest.raises(profiles.LeaseLost):
+        profiles.make_ready(held, path)
+    profiles.make_ready(second, path)
+    assert Profile.objects.get().live_fence == second.fence
+
+
+def test_an_archive_out_of_reach_is_not_forgotten(account, live, host, monkeypatch):
+    held, path = live
+    profiles.save(held, path, ended=True)
+
+    def away(name, mode="rb"):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(storages["profiles"], "open", away)
+    with pytest.raises(profiles.NotHere) as refused:
+        profiles.make_ready(take_over(account), host("two") / str(account.pk))
+    assert refused.value.passing
+    assert Profile.objects.get().file
+
+
+def test_workers_that_start_at_once_agree_on_the_name_of_the_disk(tmp_path):
+    with ThreadPoolExecutor(max_workers=16) as workers:
+        names = set(workers.map(profiles.disk_id, [tmp_path / "disk"] * 64))
+    assert len(names) == 1
+    assert [p.name for p in (tmp_path / "disk").iterdir()] == [".disk-id"]
 
 
 def test_rotating_secrets_seals_every_archive_anew(account, live, host, settings):

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from whatsapp import leases, limits, linking, outbox, sending
-from whatsapp.driver.base import Found, Lookup, Outgoing
+from whatsapp.driver.base import Found, Lookup, Outgoing, Retryable
 from whatsapp.models import Account, Attempt, Contact, Message, Usage
 
 State = Message.State
@@ -362,3 +362,167 @@ def test_a_message_cancelled_after_the_reservation_gives_the_place_back(
     worker.drive(linked)
     assert [s.phone for s in world.record] == ["+33639980102"]
     assert state_of(second) == State.SENT
+
+
+# ------------------------------------------------------- one message does not stop the others
+
+
+def test_a_recipient_who_cannot_be_looked_up_does_not_hold_up_the_others(
+    linked, world, worker, write, monkeypatch
+):
+    bad, good = write(linked, "+33639980101"), write(linked, "+33639980102")
+    driver = worker.pool.get(linked.pk).driver
+    prepare = driver.prepare
+
+    def fail_for_one(phone, *, deadline):
+        if phone == "+33639980101":
+            raise Retryable("query_failed")
+        return prepare(phone, deadline=deadline)
+
+    monkeypatch.setattr(driver, "prepare", fail_for_one)
+    worker.drive(linked)
+    assert state_of(good) == State.SENT
+    for _ in range(4):
+        Message.objects.filter(pk=bad.pk).update(due_at=timezone.now())
+        worker.drive(linked)
+    assert state_of(bad) == State.FAILED
+    assert bad.error_code == "query_failed"
+
+
+def test_a_message_that_cannot_be_looked_up_does_not_hold_up_the_others(
+    linked, world, worker, write, monkeypatch
+):
+    world.fail("lost")
+    stuck = write(linked, "+33639980101")
+    worker.drive(linked)
+    other = write(linked, "+33639980102")
+
+    def fail(wa_id, *, deadline):
+        raise Retryable("lookup_failed")
+
+    monkeypatch.setattr(worker.pool.get(linked.pk).driver, "lookup", fail)
+    worker.drive(linked)
+    assert state_of(other) == State.SENT
+    make_old(stuck)
+    worker.drive(linked)
+    assert state_of(stuck) == State.UNCERTAIN
+
+
+def test_a_queued_message_to_somebody_who_opted_out_is_cancelled(linked, world, worker, write):
+    message, other = write(linked, "+33639980101"), write(linked, "+33639980102")
+    Contact.objects.filter(phone="+33639980101").update(opted_out_at=timezone.now())
+    worker.drive(linked)
+    assert state_of(message) == State.CANCELLED
+    assert message.error_code == "opted_out"
+    assert state_of(other) == State.SENT
+
+
+def test_a_chat_that_is_stuck_uses_no_quota(linked, world, worker, write):
+    world.fail("lost")
+    write(linked, ANA)
+    worker.drive(linked)
+    second = write(linked, ANA)
+    for _ in range(5):
+        Message.objects.filter(pk=second.pk).update(due_at=timezone.now())
+        worker.drive(linked)
+    assert state_of(second) == State.QUEUED
+    assert second.retries == 0
+    assert Usage.objects.get().count == 1
+
+
+def test_a_chat_that_stays_stuck_gets_a_new_browser(linked, world, worker, write):
+    world.fail("lost")
+    write(linked, ANA)
+    worker.drive(linked)
+    first, second = worker.pool.get(linked.pk), write(linked, ANA)
+    for _ in range(9):
+        Message.objects.filter(pk=second.pk).update(due_at=timezone.now())
+        worker.drive(linked)
+    assert worker.pool.get(linked.pk) is not first
+
+
+def test_a_file_that_cannot_be_read_is_found_out_before_the_intent(
+    linked, world, worker, write, tenant
+):
+    from whatsapp.models import Media
+
+    media = Media.objects.create(
+        tenant=tenant,
+        sha256="0" * 64,
+        kind="image",
+        mime="image/png",
+        filename="a.png",
+        size=1,
+        file="media/not-there.png",
+    )
+    message = write(linked, media=media)
+    Message.objects.filter(pk=message.pk).update(kind="media")
+    worker.drive(linked)
+    assert state_of(message) == State.QUEUED
+    assert message.error_code == "media_unreadable"
+    assert not Usage.objects.exists()
+
+
+# ----------------------------------------------------------------- who knows what was sent
+
+
+def test_after_a_new_scan_a_message_the_page_does_not_know_is_not_sent_again(
+    linked, world, worker, write, settings
+):
+    settings.RESEND_NOT_FOUND = True
+
+    class Lost(BaseException):
+        pass
+
+    def die(out):
+        raise Lost
+
+    world.hooks["accepted"] = die
+    message = write(linked)
+    with pytest.raises(Lost):
+        worker.drive(linked)
+    world.hooks.clear()
+    make_old(message)
+    world.log_out("+33639980001")
+    worker.settle()
+    linked.refresh_from_db()
+    linking.request(linked, now=timezone.now())
+    worker.drive(linked)
+    world.scan("+33639980001")
+    worker.settle()
+    assert state_of(message) == State.UNCERTAIN
+    assert [s.attempts for s in world.record] == [1]
+
+
+def test_a_look_up_from_before_does_not_touch_a_newer_attempt(linked, held, write, settings):
+    message = write(linked)
+    intend(message, held, linked)
+    make_old(message)
+    message.refresh_from_db()
+    Message.objects.filter(pk=message.pk).update(fence=held.fence + 5)
+    decided = sending.recover(message, Lookup(Found.PENDING, 0), held=held, same_profile=True)
+    assert decided == "gone"
+    assert state_of(message) == State.SENDING
+
+
+def test_a_receipt_for_a_message_that_was_queued_once_more_settles_it(linked, world, worker, write):
+    world.fail("lost")
+    message = write(linked)
+    worker.drive(linked)
+    make_old(message)
+    worker.drive(linked)
+    outbox.settle(message.pk, sent=False, by="alice", now=timezone.now())
+    world.receipt(world.record[0].wa_id, 2)
+    worker.settle()
+    assert state_of(message) == State.DELIVERED
+    assert world.record[0].attempts == 1
+
+
+def test_what_was_begun_by_an_account_nobody_drives_any_more_becomes_uncertain(linked, held, write):
+    message = write(linked)
+    intend(message, held, linked)
+    assert sending.give_up_undriven(now=timezone.now() + timedelta(hours=1)) == 0
+    Account.objects.update(status=Account.Status.LOGGED_OUT)
+    assert sending.give_up_undriven(now=timezone.now()) == 0, "it may still be on its way"
+    assert sending.give_up_undriven(now=timezone.now() + timedelta(hours=1)) == 1
+    assert state_of(message) == State.UNCERTAIN

@@ -1,14 +1,18 @@
 """Browsers of a worker: one per account, as many as allowed, gone when the lease is."""
 
 import subprocess
+import threading
+import time
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
-from whatsapp import leases, linking, processes, tasks
+from whatsapp import leases, linking, processes, tasks, upkeep
 from whatsapp.driver.base import SessionLost
 from whatsapp.models import Account, Lease, Profile
+from whatsapp.sessions import NoSlot
 
 PHONES = ["+33639980001", "+33639980002", "+33639980003"]
 
@@ -87,7 +91,8 @@ def test_a_browser_that_takes_too_much_memory_is_saved_and_opened_again(
     first = worker.pool.get(linked.pk)
     monkeypatch.setattr(type(first.driver), "process_group", 1)
     monkeypatch.setattr(processes, "memory", lambda group: 2**40)
-    worker.pool._probe(first.probed_at + 61)
+    first.probed_at -= 61
+    worker.pool._upkeep.keep_house(time.monotonic())
     assert worker.pool.woken == [linked.pk]
     worker.settle()
     second = worker.pool.get(linked.pk)
@@ -104,7 +109,8 @@ def test_a_page_that_hangs_is_noticed_by_a_probe_and_its_browser_replaced(
         raise SessionLost("page_hung")
 
     monkeypatch.setattr(first.driver, "status", hang)
-    worker.pool._probe(first.probed_at + 61)
+    first.probed_at -= 61
+    worker.pool._upkeep.keep_house(time.monotonic())
     worker.settle()
     assert worker.pool.get(linked.pk) is not first
     assert worker.pool.get(linked.pk).usable
@@ -138,6 +144,98 @@ def test_stopping_closes_every_browser_and_gives_every_lease_back(three, worker)
     worker.pool.stop()
     assert len(worker.pool) == 0
     assert not Lease.objects.filter(lease_until__isnull=False).exists()
+
+
+def test_a_worker_that_stops_takes_no_account_any_more(linked, worker, start_worker):
+    worker.stop()
+    after = start_worker()
+    after.pool.stopping.set()
+    with pytest.raises(NoSlot):
+        after.pool.claim(linked.pk, evict=True)
+    assert Lease.objects.get().lease_until is None
+
+
+def test_leases_are_renewed_until_the_last_browser_has_ended(linked, worker, monkeypatch):
+    monkeypatch.setattr(upkeep, "close_old_connections", lambda: None)  # the test's own
+    session = worker.pool.get(linked.pk)
+    renewed = []
+
+    def close_slowly():
+        Lease.objects.update(lease_until=timezone.now() + timedelta(seconds=1))
+        worker.pool._upkeep.beat()
+        renewed.append(Lease.objects.get().lease_until > timezone.now() + timedelta(seconds=10))
+
+    monkeypatch.setattr(session.driver, "close", close_slowly)
+    worker.stop()
+    assert renewed == [True]
+    assert Lease.objects.get().lease_until is None
+
+
+def test_a_session_is_opened_again_only_after_the_one_before_has_closed(linked, worker, world):
+    first = worker.pool.get(linked.pk)
+    closing, closed = threading.Event(), threading.Event()
+    end = first.driver.close
+
+    def close_slowly():
+        closing.set()
+        closed.wait(10)
+        end()
+
+    first.driver.close = close_slowly
+    closer = threading.Thread(
+        target=worker.pool.close, args=[first], kwargs={"reason": "test", "keep_lease": True}
+    )
+    closer.start()
+    closing.wait(10)
+    threading.Timer(0.2, closed.set).start()
+    worker.drive(linked)
+    closer.join()
+    assert closed.is_set()
+    assert worker.pool.get(linked.pk) is not first
+
+
+def test_a_session_is_not_evicted_for_one_that_has_nothing_to_do(three, worker, settings):
+    settings.WHATSAPP_MAX_SESSIONS = 2
+    worker.pool.close(worker.pool.get(three[0].pk), reason="test")
+    worker.drive(three[0])
+    assert worker.pool.get(three[0].pk) is None
+    assert len(worker.pool) == 2
+
+
+def test_what_a_page_says_after_its_lease_is_lost_changes_nothing(linked, worker, world):
+    Lease.objects.update(lease_until=timezone.now() - timedelta(seconds=1), browser_group=None)
+    leases.take(linked.pk, leases.Holder(worker="browser@two", host="there"))
+    world.conflict(PHONES[0])
+    worker.settle()
+    linked.refresh_from_db()
+    assert linked.status == Account.Status.CONNECTED
+
+
+def test_a_log_out_whose_event_was_lost_is_noticed_at_the_next_look(linked, worker, world, write):
+    write(linked)
+    world.log_out(PHONES[0])
+    while not worker.pool._upkeep._events.empty():
+        worker.pool._upkeep._events.get()
+    worker.drive(linked)
+    linked.refresh_from_db()
+    assert linked.status == Account.Status.LOGGED_OUT
+    assert linked.notify_owner
+
+
+def test_a_browser_that_does_not_become_whole_leaves_neither_session_nor_lease(
+    linked, worker, start_worker, monkeypatch
+):
+    worker.stop()
+    after = start_worker()
+
+    def fail(*_, **__):
+        raise OperationalError("the database went away")
+
+    monkeypatch.setattr(linking, "linked", fail)
+    with pytest.raises(OperationalError):
+        after.drive(linked)
+    assert after.pool.get(linked.pk) is None
+    assert Lease.objects.get().lease_until is None
 
 
 # ------------------------------------------------------------------------------ reconciler

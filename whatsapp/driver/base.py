@@ -297,7 +297,8 @@ class Driver(Protocol):
     def prepare(self, phone: str, *, deadline: float) -> Outgoing:
         """Find the chat with `phone` and choose the id of the next message. Sends nothing.
 
-        Raises `NotOnWhatsApp`; `Retryable` when it cannot tell.
+        Raises `NotOnWhatsApp`; `Retryable` when it cannot tell, or with ``chat_busy`` while a
+        message to this chat has no answer: WhatsApp would queue the next one behind it.
         """
 
     def send_text(

@@ -245,6 +245,7 @@
         if (!found) throw new Refusal('not_on_whatsapp');
         chat = await WPP.chat.find(found.wid);
       }
+      if (busy.has(text(chat.id))) throw new Refusal('chat_busy');
       return { chat: text(chat.id), id: text(await WPP.chat.generateMessageID(chat)) };
     },
     sendText: ({ chat, id, body, notAfter }) =>

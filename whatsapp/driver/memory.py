@@ -187,6 +187,8 @@ class MemoryDriver:
             chat = found.chat_id
             if self._world.person(device.account).lid_migrated:
                 chat = found.lid
+            if chat in device.busy:
+                raise base.Retryable("chat_busy")
             return base.Outgoing(chat, self._world.new_id(chat))
 
     def send_text(

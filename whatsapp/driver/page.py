@@ -111,6 +111,8 @@ def decide(failed: CallError) -> DriverError:
 
 def decide_send(failed: CallError) -> DriverError:
     """The error of a send: unless it surely did not leave it is `Unknown`."""
+    if failed.refused and failed.code in (GONE, HUNG):
+        return SessionLost(failed.code)
     if failed.refused:
         return _refusal(failed.code)
     if failed.code in NOTHING_LEFT:

@@ -186,6 +186,10 @@ class Profile(models.Model):
     live_disk = models.CharField(max_length=36, blank=True)
     live_fence = models.PositiveBigIntegerField(null=True)
     restore_allowed_by = models.CharField(max_length=150, blank=True)
+    knows_from = models.DateTimeField(
+        null=True,
+        help_text=_("Messages sent before are not known to this profile; empty: it knows all."),
+    )
 
     class Meta:
         constraints: ClassVar = [
