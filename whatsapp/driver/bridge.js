@@ -36,7 +36,7 @@
 
   function state() {
     if (loggedOut) return 'logged_out';
-    if (!window.WPP || !WPP.isInjected) return unsupported ? 'unsupported' : 'loading';
+    if (!window.WPP || !WPP.isInjected) return unsupported ? 'unsupported' : lastCode ? 'qr' : 'loading';
     const mode = WPP.conn.getStreamData().mode;
     if (mode === 'CONFLICT') return 'conflict';
     if (mode === 'DEPRECATED_VERSION' || WPP.conn.needsUpdate()) return 'unsupported';
@@ -58,6 +58,33 @@
     let now;
     try { now = state(); } catch (e) { return; } // a module is not bound yet: still loading
     if (now !== lastState) { lastState = now; emit('state', now); }
+  }
+
+  // wa-js binds to the page's modules only once they have settled, most of a second after the page
+  // shows a code. Until then the code is read off the page, where the element around the picture
+  // has long had it as an attribute; where it has not, it comes when wa-js tells it.
+  let drawn = false;
+  function readScreen() {
+    const at = document.querySelector('[data-ref]');
+    const found = at && /^\d@[^,]+(,[^,]+){3}/.exec(at.getAttribute('data-ref')); // as wa-js puts it
+    const code = found ? found[0] : '';
+    if (code === lastCode) return;
+    lastCode = code;
+    if (code) { drawn = true; emit('qr', code); }
+    noteState();
+  }
+  const screen = new MutationObserver(readScreen);
+  function wired() { // wa-js listens from now on
+    screen.disconnect();
+    // It does not tell of a log-in that somebody quick has made before. It looks in a timer, too.
+    setTimeout(() => { if (drawn && WPP.conn.isAuthenticated()) linked(); }, 0);
+  }
+  let told = false;
+  function linked() {
+    lastCode = '';
+    if (!told) emit('linked');
+    told = true;
+    noteState();
   }
 
   // ---------------------------------------------------------------------------- incoming
@@ -99,6 +126,7 @@
       'conn.qrcode_idle', 'conn.needs_update', 'conn.require_auth', 'loader.injected', 'loader.full_ready'])
       WPP.on(name, () => queueMicrotask(noteState));
     WPP.on('loader.injected', () => WPP.whatsapp.Socket.on('change:state', () => queueMicrotask(noteState)));
+    WPP.on('loader.injected', wired);
     WPP.on('loader.full_ready', guardSending);
     WPP.on('conn.auth_code_change', (code) => {
       const full = code ? code.fullCode : '';
@@ -106,7 +134,7 @@
       if (!full) lastCode = '';
       noteState();
     });
-    WPP.on('conn.authenticated', () => { lastCode = ''; emit('linked'); noteState(); });
+    WPP.on('conn.authenticated', linked);
     WPP.on('conn.logout_reason', (r) => { reason = text(r); });
     WPP.on('conn.logout', () => { if (!loggedOut) { loggedOut = true; lastState = 'logged_out'; emit('logout', reason); } });
     WPP.on('chat.new_message', onMessage);
@@ -219,6 +247,7 @@
   const ops = {
     status: () => state(),
     async qr() { // the page keeps its last code after it has stopped showing codes
+      if (!window.WPP || !WPP.isInjected) return lastCode || null;
       const code = state() === 'qr' ? await WPP.conn.getAuthCode() : null;
       return code && code.fullCode;
     },
@@ -318,5 +347,10 @@
   window.addEventListener('load', () => setTimeout(() => {
     if (location.pathname !== config.path || (!window.__d && !window.require)) { unsupported = true; noteState(); }
   }, 1000));
-  document.addEventListener('DOMContentLoaded', () => { if (window.WPP) watch(); });
+  document.addEventListener('DOMContentLoaded', () => {
+    if (!window.WPP) return;
+    watch();
+    screen.observe(document, { subtree: true, childList: true, attributeFilter: ['data-ref'] });
+    readScreen();
+  });
 })();

@@ -26,14 +26,19 @@
 
     let pause = PAUSE;
     const drawSoon = () => {
-      if (timer) return;
+      const now = urgent();
+      if (timer && !now) return;
+      clearTimeout(timer);
       timer = setTimeout(() => {
         timer = undefined;
         const began = performance.now();
         paint();
         pause = Math.max(PAUSE, (performance.now() - began) / SHARE);
-      }, pause);
+      }, now ? 0 : pause);
     };
+    /** Whether a person would wait for the drawing: another screen, or a new code. */
+    const urgent = () => screenNow() !== shownScreen
+      || (shownScreen === 'qr' && parts.code.dataset.key !== codeKey());
 
     const screenNow = () => {
       if (stream.mode === 'QR') return 'qr';
@@ -107,17 +112,20 @@
         reason === '0' ? 'You logged out.' : 'The phone logged this browser out.');
     };
 
+    const codeKey = () => (socket.state === 'UNPAIRED_IDLE' ? 'idle' : conn.ref || 'none');
     const paintCode = () => {
-      const idle = socket.state === 'UNPAIRED_IDLE';
-      const key = idle ? 'idle' : conn.ref || 'none';
+      const key = codeKey();
+      const idle = key === 'idle';
       if (parts.code.dataset.key === key) return;
       parts.code.dataset.key = key;
+      delete parts.code.dataset.ref;
       if (idle) {
         const again = () => ns('WAWebCmd').Cmd.refreshQR();
         parts.code.replaceChildren(
           element('button', { class: 'primary', onclick: again }, 'Show a new code'));
       } else if (conn.ref) {
         const text = ns('SimKeys').codeFor(conn.ref);
+        parts.code.dataset.ref = text; // as the real page has it, around the picture
         parts.code.replaceChildren(element('img', {
           alt: 'QR code to scan with the phone', width: '264', height: '264',
           src: `/qr.svg?text=${encodeURIComponent(text)}`,
