@@ -58,8 +58,7 @@ def main() -> int:
     parser.add_argument("--messages", type=int, default=100, help="of each of the two ways")
     messages = parser.parse_args().messages
     met = []
-    if (load := os.getloadavg()[0]) > (cores := os.cpu_count() or 1):
-        print(f"this machine is busy (load {load:.1f} on {cores} cores): times will be too long")
+    say_if_busy()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="relance-bench-")))
         port = free_port()
@@ -86,6 +85,11 @@ def main() -> int:
         met.append(time_status(api, tokens))
         met.append(time_codes(api, tokens[1:], control))
     return int(not all(met))
+
+
+def say_if_busy() -> None:
+    if (load := os.getloadavg()[0]) > (cores := os.cpu_count() or 1):
+        print(f"this machine is busy (load {load:.1f} on {cores} cores): times will be too long")
 
 
 def shared(folder: Path) -> dict[str, str]:
