@@ -27,7 +27,7 @@ from django.core.files.storage import storages
 from django.db import connection, transaction
 from django.db.models import F
 
-from whatsapp import archives, leases
+from whatsapp import archives, doorbells, leases
 from whatsapp.archives import BadArchive
 from whatsapp.failpoints import failpoint
 from whatsapp.leases import Held
@@ -276,11 +276,18 @@ def linked(held: Held) -> datetime:
     return now
 
 
-def allow_restore(account: Account, *, by: str) -> bool:
-    """A person says: restore the older profile although something happened since."""
-    return bool(
-        Profile.objects.filter(account=account).exclude(file="").update(restore_allowed_by=by[:150])
-    )
+def allow_restore(account: Account, *, by: str, now: datetime) -> bool:
+    """A person says: restore the older profile although something happened since.
+
+    False when none was saved. Holds for the next opening only.
+    """
+    saved = Profile.objects.filter(account=account).exclude(file="")
+    with transaction.atomic():
+        allowed = saved.update(restore_allowed_by=by[:150])
+        if allowed:
+            log.info("older profile allowed", account_id=account.pk, at=now.isoformat())
+            doorbells.ring_on_commit([account.pk])
+    return bool(allowed)
 
 
 def reseal(profile: Profile) -> bool:

@@ -195,7 +195,7 @@ def test_after_something_was_sent_or_received_a_person_decides(account, live, ho
     with pytest.raises(profiles.NotHere, match="link it again"):
         profiles.make_ready(take_over(account), there)
     assert not there.exists()
-    assert profiles.allow_restore(account, by="alice")
+    assert profiles.allow_restore(account, by="alice", now=now)
     assert profiles.make_ready(take_over(account), there).restored
     assert Profile.objects.get().restore_allowed_by == "", "allowed once"
 

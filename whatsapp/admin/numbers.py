@@ -22,7 +22,7 @@ from accounts.console import (
     confirmed,
     display,
 )
-from whatsapp import limits, linking
+from whatsapp import limits, linking, profiles
 from whatsapp.models import Account, Lease, Usage
 
 Status = Account.Status
@@ -62,7 +62,7 @@ class AccountAdmin(TenantScoped, ConsoleAdmin):
 
     search_fields = ["name", "phone", "push_name"]
     autocomplete_fields = ["owner", "tenant"]
-    actions = ["pause", "resume", "disconnect"]
+    actions = ["pause", "resume", "restore_older", "disconnect"]
     readonly_fields = [
         "status", "status_reason", "status_changed_at", "phone", "push_name", "platform",
         "linked_at", "last_checked_at", "sending_paused_at", "today", "driven_by", "created_at",
@@ -142,6 +142,30 @@ class AccountAdmin(TenantScoped, ConsoleAdmin):
         )
         if page is None:
             self._each(request, rows, linking.disconnect, _("being logged out"))
+        return page
+
+    @action(description=_("Restore the older profile …"), permissions=["change"])
+    def restore_older(self, request: HttpRequest, rows: QuerySet[Account]) -> HttpResponse | None:
+        page = confirmed(
+            self,
+            request,
+            rows,
+            action_name="restore_older",
+            question=_("Restore the profiles that were saved last?"),
+            consequence=_(
+                "For accounts whose host was lost: their last profile is older than what was sent "
+                "or received since. Some people may see “waiting for this message”. The "
+                "alternative is to scan a new code."
+            ),
+        )
+        if page is None:
+            by = request.user.get_username()
+            self._each(
+                request,
+                rows,
+                lambda account, now: profiles.allow_restore(account, by=by, now=now),
+                _("about to be restored"),
+            )
         return page
 
     def _each(
