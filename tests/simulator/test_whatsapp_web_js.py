@@ -51,6 +51,7 @@ class Peer:
     def __init__(self, arguments: dict[str, Any]) -> None:
         node = find_node()
         assert node is not None
+        self.profile = os.fsencode(arguments["profile"])
         self.lines: list[dict[str, Any]] = []
         self._queue: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self.process = subprocess.Popen(
@@ -81,9 +82,17 @@ class Peer:
                 return line
 
     def end(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        # puppeteer gives its browser a group of its own, which outlives a node that was killed.
+        for group in {self.process.pid, *self._browser_groups()}:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
         self.process.wait()
+
+    def _browser_groups(self) -> Iterator[int]:
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if entry.name.isdigit() and self.profile in (entry / "cmdline").read_bytes():
+                    yield os.getpgid(int(entry.name))
 
 
 @pytest.fixture
