@@ -15,7 +15,7 @@ from PIL import Image
 from accounts.models import User
 from campaigns.models import Referrer
 from tests import companies
-from whatsapp import linking
+from whatsapp import leases, linking
 from whatsapp.driver.base import Me, QrCode
 from whatsapp.models import Account, Attempt, Contact, Message, Usage
 
@@ -37,7 +37,7 @@ def worker():
     def start(act):
         def work():
             try:
-                until = time.monotonic() + 10
+                until = time.monotonic() + 30
                 while time.monotonic() < until:
                     account = Account.objects.filter(status="pending").first()
                     if account is not None:
@@ -180,7 +180,12 @@ def test_an_account_that_is_linked_gets_no_code(acme, amina, status):
 def test_an_account_that_is_linked_while_somebody_waits_needs_no_code(acme, amina, worker):
     acme.make_referrer("amina")
     me = Me(phone=PHONE, lid="", name="Amina", platform="android")
-    worker(lambda account: linking.linked(account.pk, me, now=timezone.now()))
+
+    def scanned(account):
+        held = leases.take(account.pk, leases.Holder(worker="browser@one"))
+        linking.linked(account.pk, me, now=timezone.now(), held=held)
+
+    worker(scanned)
 
     answer = amina.post("/api/relance/connect")
 

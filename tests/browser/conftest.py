@@ -171,7 +171,7 @@ class Relance:
         assert answer.status_code == 200, answer.content
         data = answer.json()["data"]
         assert data["targetsExited"] == 1
-        return Payment(external_id, data["messagesCancelled"], data["inFlight"], timezone.now())
+        return Payment(external_id, data["messagesCancelled"], data["inFlight"])
 
     def judge(self, simulator: SimulatorControl) -> verdict.Verdict:
         return verdict.judge(self.tenant, simulator.messages())
