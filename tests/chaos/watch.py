@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import threading
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -79,6 +80,7 @@ class Watch:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self.most: dict[int, int] = defaultdict(int)  # account id -> browsers at one moment
+        self.seen_two: list[str] = []  # when that was, and which they were
 
     def start(self) -> None:
         self._thread.start()
@@ -89,13 +91,17 @@ class Watch:
             self._thread.join(10)
 
     def look(self) -> None:
-        groups: dict[int, set[int]] = defaultdict(set)
+        groups: dict[int, dict[int, str]] = defaultdict(dict)
         for pid, account in browsers(self._directory).items():
             # By group: a browser that is just starting a process of its own shows twice.
-            with contextlib.suppress(ProcessLookupError):
-                groups[account].add(os.getpgid(pid))
+            with contextlib.suppress(OSError):
+                state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+                groups[account][os.getpgid(pid)] = f"{pid} {state}"
         for account, found in groups.items():
             self.most[account] = max(self.most[account], len(found))
+            if len(found) > 1:
+                at = time.strftime("%H:%M:%S", time.gmtime())
+                self.seen_two.append(f"two browsers: account {account} at {at}: {found}")
 
     def _run(self) -> None:
         while not self._over.wait(EVERY):

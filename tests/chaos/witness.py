@@ -81,6 +81,7 @@ def count(rig: Rig) -> Counts:
         _limits(account, record, counts)
     _after_exit(rig, counts)
     counts.two_browsers = sum(most > 1 for most in rig.watch.most.values())
+    counts.details += rig.watch.seen_two
     return counts
 
 
