@@ -2,16 +2,16 @@
 
 Redis paces, PostgreSQL decides. One atomic Lua script reserves a place; the Usage table is raised
 by the intent that follows (sending.py) and is what a day's limit rests on. Everything about an
-account is one Redis hash, so that it is there whole or not at all:
+account is one string, so that it is there whole or not at all:
 
-=========  ==============================================================================
-``epoch``  run id of the Redis server it was seeded on: a restarted or restored server has
-           another, a flushed one has none, and the account is seeded again from PostgreSQL
-``day``    the tenant's day, ISO
-``used``   reservations of that day
-``times``  the last reservations, as many as a minute allows, oldest first: microseconds since
-           1970 in 16 digits each, so that the one that matters is found without a loop
-=========  ==============================================================================
+===========  ============================================================================
+40 bytes     run id of the Redis server it was seeded on: a restarted or restored server has
+             another, a flushed one has none, and the account is seeded again from PostgreSQL
+10 bytes     the tenant's day, ISO
+10 digits    reservations of that day
+16 digits    for each of the last reservations, as many as a minute allows, oldest first:
+             microseconds since 1970; so the one that matters is found without a loop
+===========  ============================================================================
 
 While Redis is away nothing is sent (`Unavailable`).
 """
@@ -45,13 +45,15 @@ MINUTE = dt.timedelta(seconds=60)
 RESERVE = """
 local epoch, day = ARGV[1], ARGV[2]
 local per_day, per_minute, gap = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local state = redis.call('HMGET', KEYS[1], 'epoch', 'day', 'used', 'times')
-if state[1] ~= epoch or (state[2] or '') > day then return {4, 0, 0} end
+local state = redis.call('GET', KEYS[1])
+if not state or string.sub(state, 1, 40) ~= epoch then return {4, 0, 0} end
+local seen = string.sub(state, 41, 50)
+if seen > day then return {4, 0, 0} end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local used = state[2] == day and tonumber(state[3]) or 0
+local used = seen == day and tonumber(string.sub(state, 51, 60)) or 0
 if used >= per_day then return {3, 0, 0} end
-local times = state[4] or ''
+local times = string.sub(state, 61)
 local function ago(n)  -- microseconds since the n-th reservation from the end; never in the future
   local at = tonumber(string.sub(times, -16 * n, -16 * n + 15) or '')
   return at and math.max(0, now - at)
@@ -64,30 +66,32 @@ local mine = string.format('%016.0f', now)
 if string.sub(times, -16) >= mine then  -- the time names the reservation: no two are alike
   mine = string.format('%016.0f', tonumber(string.sub(times, -16)) + 1)
 end
-times = string.sub(times, -16 * (per_minute - 1))
-if per_minute == 1 then times = '' end
-redis.call('HSET', KEYS[1], 'day', day, 'used', used + 1, 'times', times .. mine)
-if state[2] ~= day then redis.call('EXPIRE', KEYS[1], 172800) end
+times = per_minute == 1 and '' or string.sub(times, -16 * (per_minute - 1))
+state = epoch .. day .. string.format('%010d', used + 1) .. times .. mine
+if seen == day then redis.call('SET', KEYS[1], state, 'KEEPTTL')
+else redis.call('SET', KEYS[1], state, 'EX', 172800) end
 return {0, 0, mine}
 """
 
 # Two that find nothing seed once: the second would forget what the first has granted since.
 SEED = """
-local state = redis.call('HMGET', KEYS[1], 'epoch', 'day')
-if state[1] == ARGV[1] and state[2] and state[2] <= ARGV[2] then return 0 end
-redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'day', ARGV[2], 'used', ARGV[3], 'times', ARGV[4])
-redis.call('EXPIRE', KEYS[1], 172800)
+local state = redis.call('GET', KEYS[1])
+if state and string.sub(state, 1, 40) == ARGV[1] and string.sub(state, 41, 50) <= ARGV[2] then
+  return 0
+end
+state = ARGV[1] .. ARGV[2] .. string.format('%010d', ARGV[3]) .. ARGV[4]
+redis.call('SET', KEYS[1], state, 'EX', 172800)
 return 1
 """
 
 RELEASE = """
-local state = redis.call('HMGET', KEYS[1], 'epoch', 'day', 'used', 'times')
-if state[1] ~= ARGV[1] or state[2] ~= ARGV[2] then return 0 end
-for from = #state[4] - 15, 1, -16 do
-  if string.sub(state[4], from, from + 15) == ARGV[3] then
-    local times = string.sub(state[4], 1, from - 1) .. string.sub(state[4], from + 16)
-    redis.call('HSET', KEYS[1], 'used', math.max(0, state[3] - 1), 'times', times)
+local state = redis.call('GET', KEYS[1])
+if not state or string.sub(state, 1, 50) ~= ARGV[1] .. ARGV[2] then return 0 end
+for from = #state - 15, 61, -16 do
+  if string.sub(state, from, from + 15) == ARGV[3] then
+    local used = math.max(0, tonumber(string.sub(state, 51, 60)) - 1)
+    redis.call('SET', KEYS[1], string.sub(state, 1, 50) .. string.format('%010d', used)
+      .. string.sub(state, 61, from - 1) .. string.sub(state, from + 16), 'KEEPTTL')
     return 1
   end
 end

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from tests.whatsapp import redis_state
 from whatsapp import limits
 from whatsapp.models import Account, Attempt, Message, Usage
 
@@ -49,7 +50,7 @@ class Limiter(RuleBasedStateMachine):
 
     @property
     def hash(self) -> dict[str, str]:
-        return dict(limits.server().client.hgetall(limits.key(self.account.pk)))
+        return redis_state.read(self.account.pk)
 
     # ------------------------------------------------------------------------------ rules
 
@@ -126,7 +127,7 @@ class Limiter(RuleBasedStateMachine):
     def restart(self) -> None:
         """Empty, and another run of the server."""
         limits.server().client.flushdb()
-        limits.server().run_id += "x"
+        limits.server().run_id = f"{next(self.numbers):040d}"
 
     @rule()
     def save(self) -> None:
@@ -136,9 +137,9 @@ class Limiter(RuleBasedStateMachine):
     def restore(self) -> None:
         """To what was saved, however long ago, by another run of the server."""
         limits.server().client.flushdb()
-        limits.server().run_id += "x"
+        limits.server().run_id = f"{next(self.numbers):040d}"
         if self.snapshot:
-            limits.server().client.hset(limits.key(self.account.pk), mapping=self.snapshot)
+            redis_state.write(self.account.pk, **self.snapshot)
 
     @rule(seconds=st.sampled_from([1, 4, 6, 20, 45, 61, 600]))
     def time_passes(self, seconds: int) -> None:
@@ -153,9 +154,7 @@ class Limiter(RuleBasedStateMachine):
                     f"{int(at) - seconds * 1_000_000:0{WIDTH}d}" for at in pieces
                 )
                 if stored is not self.snapshot:
-                    limits.server().client.hset(
-                        limits.key(self.account.pk), "times", stored["times"]
-                    )
+                    redis_state.write(self.account.pk, times=stored["times"])
 
     @rule(days=st.sampled_from([-1, 1, 1, 2]))
     def day_changes(self, days: int) -> None:

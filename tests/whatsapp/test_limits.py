@@ -9,6 +9,7 @@ from django.db import connections
 from django.utils import timezone
 
 from accounts.models import Tenant
+from tests.whatsapp import redis_state
 from whatsapp import limits
 from whatsapp.models import Account, Attempt, Usage
 
@@ -57,9 +58,7 @@ def test_the_minute_rolls_and_is_no_fixed_window(account):
 
 
 def set_times(account, times):
-    limits.server().client.hset(
-        limits.key(account.pk), "times", "".join(f"{at:016d}" for at in times)
-    )
+    redis_state.write(account.pk, times="".join(f"{at:016d}" for at in times))
 
 
 def test_a_place_given_back_can_be_taken_again(account):
@@ -114,21 +113,21 @@ def test_a_redis_restored_to_an_older_state_is_seeded_again(account, write):
     reserve_all(account, 1)
     spend(account, write, 5)
     # The run id of the server that took the snapshot is not that of the one which restored it.
-    limits.server().client.hset(limits.key(account.pk), "epoch", "the run before")
+    redis_state.write(account.pk, epoch="0" * 40)
     account.daily_limit = 6
     assert len(granted(reserve_all(account, 3))) == 1
 
 
 def test_a_day_that_lies_in_the_future_is_not_believed(account):
     reserve_all(account, 1)
-    limits.server().client.hset(limits.key(account.pk), "day", "2999-01-01")
+    redis_state.write(account.pk, day="2999-01-01")
     assert isinstance(limits.reserve(account), limits.Reserved)
 
 
 def test_a_new_day_begins_with_a_whole_allowance(account):
     account.daily_limit = 1
     reserve_all(account, 1)
-    limits.server().client.hset(limits.key(account.pk), "day", "2020-01-01")
+    redis_state.write(account.pk, day="2020-01-01")
     assert isinstance(limits.reserve(account), limits.Reserved)
 
 
