@@ -49,9 +49,9 @@ def script(calls: int):
 
     def call() -> None:
         account_id = 10**6 + next(number) // 20
-        code, *_ = server.run(limits.RESERVE, account_id, server.run_id, DAY, 10**9, 20, 0)
-        if code != 0:
-            raise RuntimeError(f"not granted: {code}")
+        answer = server.run(limits.RESERVE, account_id, f"{server.run_id}{DAY}1000000000 20 0")
+        if not isinstance(answer, str):
+            raise RuntimeError(f"not granted: {answer}")
 
     return call
 
