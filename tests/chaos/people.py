@@ -19,7 +19,7 @@ RECIPIENTS = 9_000  # beyond them are the numbers of accounts
 STEPS = 2
 STEP_DELAY = dt.timedelta(seconds=2)
 PER_MINUTE = 120
-TIGHT, TIGHT_MINUTE = "tight", 30
+TIGHT, TIGHT_MINUTE = "tight", 40
 MANY = 100_000  # messages a day where a day's limit is not what is looked at
 
 

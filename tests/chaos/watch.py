@@ -66,10 +66,16 @@ def children(parent: int) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                if int(fields[1]) == parent and fields[0] != "Z":
+                state, its_parent = _state(int(entry.name))
+                if its_parent == parent and state != "Z":
                     found.append(int(entry.name))
     return found
+
+
+def _state(pid: int) -> tuple[str, int]:
+    """The letter of its state, and its parent. Raises `OSError` when it is gone."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return fields[0], int(fields[1])
 
 
 class Watch:
@@ -92,16 +98,19 @@ class Watch:
 
     def look(self) -> None:
         groups: dict[int, dict[int, str]] = defaultdict(dict)
-        for pid, account in browsers(self._directory).items():
-            # By group: a browser that is just starting a process of its own shows twice.
+        found = browsers(self._directory)
+        for pid, account in found.items():
             with contextlib.suppress(OSError):
-                state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-                groups[account][os.getpgid(pid)] = f"{pid} {state}"
-        for account, found in groups.items():
-            self.most[account] = max(self.most[account], len(found))
-            if len(found) > 1:
+                state, parent = _state(pid)
+                # A browser that is just starting a process of its own shows twice, and that one
+                # may have left the group already.
+                if parent not in found:
+                    groups[account][os.getpgid(pid)] = f"{pid} {state}"
+        for account, theirs in groups.items():
+            self.most[account] = max(self.most[account], len(theirs))
+            if len(theirs) > 1:
                 at = time.strftime("%H:%M:%S", time.gmtime())
-                self.seen_two.append(f"two browsers: account {account} at {at}: {found}")
+                self.seen_two.append(f"two browsers: account {account} at {at}: {theirs}")
 
     def _run(self) -> None:
         while not self._over.wait(EVERY):
