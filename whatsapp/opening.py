@@ -10,7 +10,7 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 
-from whatsapp import leases, limits, linking, profiles
+from whatsapp import leases, limits, linking, processes, profiles
 from whatsapp.driver.base import DriverError, PageState
 from whatsapp.failpoints import failpoint
 from whatsapp.models import Account
@@ -174,6 +174,8 @@ def _open(pool: SessionPool, account: Account, session: Session, *, deadline: fl
     try:
         # A worker that was frozen until here must not open what somebody else has opened.
         if session.usable and leases.is_ours(session.held):
+            # Nobody else may have one there: a holder that froze while it opened has left it.
+            processes.end_browsers(session.profile)
             session.driver.open(deadline=min(deadline, settings.WHATSAPP_OPEN_SECONDS))
             failpoint("open.before-record")
             group = session.driver.process_group

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from whatsapp.driver.processes import command_line, group_members
 from whatsapp.driver.processes import end_group as end_process_group
-from whatsapp.driver.processes import group_members
 
 
 @functools.cache
@@ -69,3 +70,19 @@ def end_group(group: int, started: int | None) -> bool:
     if leader is not None and started is not None and leader.started != started:
         return True
     return end_process_group(group, grace=0)
+
+
+def end_browsers(profile: Path) -> bool:
+    """Kill every browser that runs on `profile`, each with its process group; True when none does.
+
+    For whoever holds the account's lease: one that was still being opened is in no lease.
+    """
+    argument = f"--user-data-dir={profile.absolute()}".encode()
+    groups = set()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or argument not in command_line(int(entry.name)).split(b"\0"):
+            continue
+        if (found := stat(int(entry.name))) is not None and found.group != os.getpgrp():
+            groups.add(found.group)
+    ended = [end_process_group(group, grace=0) for group in groups]
+    return all(ended)

@@ -1,5 +1,9 @@
 """Sessions opened again: what a page says just then decides what becomes of the account."""
 
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from whatsapp.driver.base import PageState
@@ -29,3 +33,15 @@ def test_a_page_that_shows_a_code_is_a_log_out(linked, start_worker, worker, wor
     start_worker("browser@two").drive(linked)
     linked.refresh_from_db()
     assert linked.status == Account.Status.LOGGED_OUT
+
+
+def test_a_browser_that_a_frozen_worker_was_still_opening_is_ended(linked, start_worker, worker):
+    """Its process group is noted when it has opened: the lease does not know it yet."""
+    worker.stop()
+    again = start_worker("browser@two")
+    profile = again.pool.profile(linked.pk)
+    command = [sys.executable, "-c", "import time; time.sleep(60)", f"--user-data-dir={profile}"]
+    with subprocess.Popen(command, start_new_session=True) as browser:
+        again.drive(linked)
+        assert browser.poll() == -signal.SIGKILL
+    assert again.pool.get(linked.pk) is not None
