@@ -81,6 +81,10 @@ def kill_after_send(rig: Rig, rng: random.Random) -> str:
 def freeze(rig: Rig, rng: random.Random, step: str, *, seconds: float) -> str:
     """SIGSTOP at `step`; SIGCONT when others have taken its accounts, or after `seconds`."""
     rig.failpoints.arm(step, "stop")
+    if step in OPENING:
+        # Its accounts are opened anew.
+        holder = rig.holder(rng.choice(rig.accounts)) or rng.choice(WORKERS)
+        rig.supervisor.signal(holder, signal.SIGKILL)
     work(rig, rng)
     pid = rig.failpoints.reached(step)
     if pid is None:
@@ -97,7 +101,9 @@ def freeze(rig: Rig, rng: random.Random, step: str, *, seconds: float) -> str:
 
 
 def freeze_past_lease(rig: Rig, rng: random.Random) -> str:
-    return freeze(rig, rng, rng.choice(SENDING), seconds=LEASE_SECONDS + 10)
+    """In the middle of a send, or while it opens an account."""
+    step = rng.choice((rng.choice(SENDING), rng.choice(SENDING), rng.choice(OPENING)))
+    return freeze(rig, rng, step, seconds=LEASE_SECONDS + 10)
 
 
 def kill_prefork_child(rig: Rig, rng: random.Random) -> str:

@@ -110,6 +110,12 @@ def test_04_a_worker_stopped_past_its_lease_wakes_up_and_sends_nothing(rig, rng)
     assert "until others had taken over" in said
 
 
+def test_04_a_worker_stopped_while_it_opens_an_account_is_no_obstacle(rig, rng):
+    """Its browser runs already and is in no lease yet."""
+    said = faults.freeze(rig, rng, "open.before-record", seconds=40)
+    assert "until others had taken over" in said
+
+
 def test_05_a_killed_child_of_the_default_worker_plans_again(rig, rng, monkeypatch):
     monkeypatch.setattr(rig, "follows_up", True)
     assert faults.kill_at(rig, rng, "plan.queued")
