@@ -187,7 +187,10 @@ def _send_due(pool: SessionPool, account: Account, session: Session) -> None:
         except BaseException:
             limits.release(reserved)
             raise
-        _send(session, message, prepared, intent)
+        try:
+            _send(session, message, prepared, intent)
+        finally:
+            limits.used(reserved)
 
 
 @dataclass(frozen=True, slots=True)

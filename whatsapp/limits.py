@@ -100,6 +100,19 @@ end
 return 0
 """
 
+# The message may have arrived as late as now: the gap and the minute count from here.
+USED = """
+local state = redis.call('GET', KEYS[1])
+if not state or string.sub(state, 1, 40) ~= ARGV[1] then return 0 end
+if #state < 76 or string.sub(state, -16) ~= ARGV[2] then return 0 end
+local clock = redis.call('TIME')
+local now = string.format('%016.0f', clock[1] * 1000000 + clock[2])
+if now > ARGV[2] then
+  redis.call('SET', KEYS[1], string.sub(state, 1, -17) .. now, 'KEEPTTL')
+end
+return 1
+"""
+
 _CODES = {1: "gap", 2: "minute", 3: "day"}
 
 
@@ -236,6 +249,18 @@ def release(reserved: Reserved) -> None:
         log.warning("reservation not released", account_id=reserved.account_id)
 
 
+def used(reserved: Reserved) -> None:
+    """The message of a reservation has been sent, or may have been, until now.
+
+    Counting from here and not from the reservation, no two messages *arrive* sooner after each
+    other than the gap says, and no minute sees more than its limit. Best effort: it only delays.
+    """
+    try:
+        server().run(USED, reserved.account_id, reserved.epoch, reserved.at)
+    except redis.RedisError:
+        log.warning("reservation not moved", account_id=reserved.account_id)
+
+
 def forget(account_id: int) -> None:
     """Have the next reservation start from PostgreSQL: a new holder knows no old reservation.
 
@@ -251,8 +276,12 @@ def seed(account: Account, *, day: dt.date, epoch: str) -> None:
     """Write the account's state from PostgreSQL: the day from Usage, the minute from Attempts."""
     used = Usage.objects.filter(account=account, day=day).values_list("count", flat=True).first()
     now = _database_now()
-    recent = Attempt.objects.filter(account=account, intent_at__gt=now - MINUTE)
-    times = sorted(int(at.timestamp() * 1e6) for at in recent.values_list("intent_at", flat=True))
+    longest_send = dt.timedelta(seconds=settings.WHATSAPP_SEND_SECONDS)
+    recent = Attempt.objects.filter(account=account, intent_at__gt=now - MINUTE - longest_send)
+    times = sorted(
+        int((finished or intent).timestamp() * 1e6)
+        for intent, finished in recent.values_list("intent_at", "finished_at")
+    )
     history = "".join(f"{at:016d}" for at in times)
     seeded = server().run(SEED, account.pk, epoch, day.isoformat(), used or 0, history)
     if seeded:

@@ -1,5 +1,6 @@
 """Never more than a day, a minute and the gap allow, whatever happens to Redis."""
 
+import dataclasses
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -59,6 +60,37 @@ def test_the_minute_rolls_and_is_no_fixed_window(account):
 
 def set_times(account, times):
     redis_state.write(account.pk, times="".join(f"{at:016d}" for at in times))
+
+
+def test_the_gap_counts_from_the_end_of_a_send_not_from_its_beginning(account):
+    account.gap_ms = 3000
+    place = limits.reserve(account)
+    began = int(place.at) - 2_500_000  # the send took as long
+    redis_state.write(account.pk, times=f"{began:016d}")
+    limits.used(dataclasses.replace(place, at=f"{began:016d}"))
+    waits = limits.reserve(account)
+    assert waits.reason == "gap"
+    assert waits.seconds > 2.5
+
+
+def test_a_send_that_ends_after_another_reservation_moves_nothing(account):
+    account.gap_ms = 0
+    first, _ = reserve_all(account, 2)
+    before = redis_state.read(account.pk)
+    limits.used(first)
+    assert redis_state.read(account.pk) == before
+
+
+def test_the_minute_is_seeded_from_the_ends_of_sends(account, write):
+    spend(account, write, 1)
+    now = timezone.now()
+    Attempt.objects.update(
+        intent_at=now - timedelta(seconds=70), finished_at=now - timedelta(seconds=50)
+    )
+    account.per_minute = 1
+    waits = limits.reserve(account)
+    assert waits.reason == "minute"
+    assert 8 < waits.seconds <= 10
 
 
 def test_a_place_given_back_can_be_taken_again(account):
