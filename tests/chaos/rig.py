@@ -18,16 +18,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import dj_database_url
 import redis
-from celery import current_app
-from django.conf import settings
-from django.core.cache import caches
 from django.core.management import call_command
-from django.db import DatabaseError, InterfaceError, connection, connections
-from django.test import override_settings
+from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
@@ -38,8 +33,9 @@ from relance_project import local
 from relance_project.local_supervisor import processes_in
 from tests.chaos import people
 from tests.chaos.failpoints import Failpoints
+from tests.chaos.pointing import pointed_at
 from tests.chaos.watch import Watch, ours
-from whatsapp import limits, linking
+from whatsapp import linking
 from whatsapp.models import Account, Lease, Message
 from whatsapp.simulator.client import SimulatorControl, SimulatorControlError
 from whatsapp.simulator.process import SimulatorProcess
@@ -123,7 +119,15 @@ class Rig:
         self.services = self._stack.enter_context(
             local.start(self.directory / "services", fast=True)
         )
-        self._stack.enter_context(pointed_at(self.services, self.directory))
+        self._stack.enter_context(
+            pointed_at(
+                self.services,
+                self.directory,
+                WHATSAPP_LEASE_SECONDS=LEASE_SECONDS,
+                WHATSAPP_SEND_SECONDS=SEND_SECONDS,
+                WHATSAPP_PER_MINUTE=people.PER_MINUTE,
+            )
+        )
         self._stack.callback(self.simulator.stop)
         self.simulator.start()
         call_command("migrate", verbosity=0, interactive=False)
@@ -366,48 +370,3 @@ class Rig:
     def wait_sent(self, more: int, *, seconds: float = 30.0) -> None:
         """Until the simulator has accepted `more` messages from now on."""
         self.control.wait_for_messages(self.control.totals()["messages"] + more, seconds)
-
-
-@contextlib.contextmanager
-def pointed_at(services: local.LocalServices, directory: Path) -> Iterator[None]:
-    """Django and Celery of this process work on the services of a rig.
-
-    The dictionary of the database is changed in place: every thread's connection reads it.
-    """
-    connections.close_all()
-    config: dict[str, Any] = connection.settings_dict
-    before = dict(config)
-    parsed = dj_database_url.parse(services.database_url)
-    config.update({name: parsed[name] for name in ("NAME", "USER", "PASSWORD", "HOST", "PORT")})
-    broker = current_app.conf.broker_url
-    storages = {**settings.STORAGES}
-    storages["profiles"] = {
-        **storages["profiles"],
-        "OPTIONS": {**storages["profiles"]["OPTIONS"], "location": directory / "archives"},
-    }
-    try:
-        with override_settings(
-            DATABASE_URL=services.database_url,
-            REDIS_URL=services.redis_url,
-            CACHES={"default": {**settings.CACHES["default"], "LOCATION": services.redis_url}},
-            STORAGES=storages,
-            WHATSAPP_SESSION_PATH=directory / "profiles",
-            WHATSAPP_LEASE_SECONDS=LEASE_SECONDS,
-            WHATSAPP_SEND_SECONDS=SEND_SECONDS,
-            WHATSAPP_PER_MINUTE=people.PER_MINUTE,
-        ):
-            _use_broker(local.broker_url(services.redis_url))
-            yield
-    finally:
-        connections.close_all()
-        config.clear()
-        config.update(before)
-        _use_broker(broker)
-
-
-def _use_broker(url: str) -> None:
-    limits.server.cache_clear()
-    caches.close_all()
-    current_app.conf.broker_url = url
-    current_app.close()
-    current_app.amqp._producer_pool = None

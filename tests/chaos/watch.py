@@ -86,6 +86,7 @@ class Watch:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self.most: dict[int, int] = defaultdict(int)  # account id -> browsers at one moment
+        self._last: dict[int, set[int]] = defaultdict(set)  # groups of the look before
         self.seen_two: list[str] = []  # when that was, and which they were
 
     def start(self) -> None:
@@ -102,13 +103,15 @@ class Watch:
         for pid, account in found.items():
             with contextlib.suppress(OSError):
                 state, parent = _state(pid)
-                # A browser that is just starting a process of its own shows twice, and that one
-                # may have left the group already.
                 if parent not in found:
                     groups[account][os.getpgid(pid)] = f"{pid} {state}"
         for account, theirs in groups.items():
-            self.most[account] = max(self.most[account], len(theirs))
-            if len(theirs) > 1:
+            # What a browser forks has its command line until it becomes a program of its own, and
+            # may have left its group by then: only a group that is there twice is a browser.
+            stayed = theirs.keys() & self._last[account]
+            self._last[account] = set(theirs)
+            self.most[account] = max(self.most[account], len(stayed))
+            if len(stayed) > 1:
                 at = time.strftime("%H:%M:%S", time.gmtime())
                 self.seen_two.append(f"two browsers: account {account} at {at}: {theirs}")
 
