@@ -174,7 +174,7 @@ class QuestionFilter(SimpleListFilter):
 
     title: Any = "question"
     parameter_name = "show"
-    questions: dict[str, tuple[Any, Callable[[QuerySet[Any]], QuerySet[Any]]]] = {}
+    questions: dict[str, tuple[Any, Callable[[Any], QuerySet[Any]]]] = {}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:  # noqa: ARG002
         return [(name, label) for name, (label, _rows) in self.questions.items()]

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat, truncatechars
 from django.utils import timezone
@@ -36,28 +36,6 @@ STATE_COLOURS = {
     State.FAILED: "danger",
     State.UNCERTAIN: "warning",
 }
-# A send ends, one way or another, well before this; a queued message of an account that may send
-# is gone long before it.
-STUCK_SENDING = dt.timedelta(minutes=5)
-STUCK_QUEUED = dt.timedelta(hours=1)
-
-
-def _failed_today(rows: QuerySet[Any]) -> QuerySet[Any]:
-    since = timezone.now() - dt.timedelta(days=1)
-    return rows.filter(state=State.FAILED, ended_at__gte=since)
-
-
-def _stuck(rows: QuerySet[Any]) -> QuerySet[Any]:
-    now = timezone.now()
-    return rows.filter(
-        Q(state=State.SENDING, not_after__lt=now - STUCK_SENDING)
-        | Q(
-            state=State.QUEUED,
-            due_at__lt=now - STUCK_QUEUED,
-            account__enabled=True,
-            account__sending_paused_at=None,
-        )
-    )
 
 
 class MessageQuestions(QuestionFilter):
@@ -65,10 +43,13 @@ class MessageQuestions(QuestionFilter):
     questions = {
         "uncertain": (
             _("What needs a decision?"),
-            lambda rows: rows.filter(state=State.UNCERTAIN),
+            lambda rows: rows.uncertain(),
         ),
-        "failed": (_("What failed in 24 hours?"), _failed_today),
-        "stuck": (_("What is stuck?"), _stuck),
+        "failed": (
+            _("What failed in 24 hours?"),
+            lambda rows: rows.failed_since(timezone.now() - dt.timedelta(days=1)),
+        ),
+        "stuck": (_("What is stuck?"), lambda rows: rows.stuck(now=timezone.now())),
         "waiting": (
             _("What is waiting or on its way?"),
             lambda rows: rows.filter(state__in=Message.OPEN),

@@ -3,23 +3,68 @@
 from __future__ import annotations
 
 import datetime as dt
+from datetime import datetime
 from typing import ClassVar
 
 from django.conf import settings
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, F, Func, OuterRef, Q, Value
+from django.db.models.functions import Cast, Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Tenant, User
 
 E164 = r"^\+[1-9][0-9]{6,14}$"
 
+# A doorbell, or else the reconciler, brings a worker long before.
+WORKER_COMES = dt.timedelta(minutes=2)
+
 
 class AccountQuerySet(models.QuerySet["Account"]):
     def sendable(self) -> AccountQuerySet:
         """Accounts that may send now as far as PostgreSQL knows."""
         return self.filter(status__in=Account.LINKED_STATUSES, enabled=True, sending_paused_at=None)
+
+    def to_link(self, *, now: datetime) -> AccountQuerySet:
+        """Accounts that nothing is sent from until somebody scans a code."""
+        over = now - dt.timedelta(seconds=settings.WHATSAPP_LINK_SECONDS)
+        return self.filter(enabled=True).filter(
+            Q(status__in=[s for s in Account.Status if s not in Account.LINKED_STATUSES])
+            & ~Q(status=Account.Status.PENDING, link_requested_at__gt=over)
+        )
+
+    def paused(self) -> AccountQuerySet:
+        return self.filter(enabled=True, sending_paused_at__isnull=False)
+
+    def at_limit(self, *, now: datetime) -> AccountQuerySet:
+        """Accounts that may send but have sent all they may on this day of their tenant."""
+        return self.sendable().filter(_has_sent_all(now))
+
+    def without_worker(self, *, now: datetime) -> AccountQuerySet:
+        """Accounts that may send and have had something due for minutes, driven by no worker."""
+        due = self.model.objects.filter(
+            messages__state="queued", messages__due_at__lt=now - WORKER_COMES
+        )
+        return (
+            self.sendable()
+            .filter(~_has_sent_all(now), pk__in=due.values("pk"))
+            .filter(Q(lease=None) | Q(lease__lease_until=None) | Q(lease__lease_until__lte=now))
+        )
+
+
+def _has_sent_all(now: datetime) -> Exists:
+    today = Cast(
+        Func(
+            F("account__tenant__timezone"),
+            Value(now, models.DateTimeField()),
+            function="timezone",
+            output_field=models.DateTimeField(),
+        ),
+        models.DateField(),
+    )
+    limit = Coalesce("account__daily_limit", settings.WHATSAPP_DAILY_LIMIT)
+    return Exists(Usage.objects.filter(account=OuterRef("pk"), day=today, count__gte=limit))
 
 
 class Account(models.Model):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
+from datetime import datetime
 from typing import ClassVar
 
 from django.db import models
@@ -11,6 +13,11 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Tenant
 from whatsapp.models.accounts import E164, Account
+
+# A send ends, one way or another, well before this; a queued message of an account that may send
+# is gone long before it.
+STUCK_SENDING = dt.timedelta(minutes=5)
+STUCK_QUEUED = dt.timedelta(hours=1)
 
 
 class Contact(models.Model):
@@ -66,6 +73,27 @@ class Media(models.Model):
 
     def __str__(self) -> str:
         return f"{self.filename} ({self.kind})"
+
+
+class MessageQuerySet(models.QuerySet["Message"]):
+    def uncertain(self) -> MessageQuerySet:
+        """Those that a person has to decide about."""
+        return self.filter(state=Message.State.UNCERTAIN)
+
+    def failed_since(self, since: datetime) -> MessageQuerySet:
+        return self.filter(state=Message.State.FAILED, ended_at__gte=since)
+
+    def stuck(self, *, now: datetime) -> MessageQuerySet:
+        """Those that should have moved on long ago, of accounts that may send."""
+        return self.filter(
+            Q(state=Message.State.SENDING, not_after__lt=now - STUCK_SENDING)
+            | Q(
+                state=Message.State.QUEUED,
+                due_at__lt=now - STUCK_QUEUED,
+                account__enabled=True,
+                account__sending_paused_at=None,
+            )
+        )
 
 
 class Message(models.Model):
@@ -131,6 +159,8 @@ class Message(models.Model):
     read_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True, help_text=_("Failed or cancelled"))
 
+    objects = MessageQuerySet.as_manager()
+
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(
@@ -188,6 +218,19 @@ class Message(models.Model):
             models.Index(fields=["tenant", "-created_at"], name="message_recent"),
             # Receipts of groups are matched on the stanza id alone.
             models.Index(fields=["account", "wa_id"], name="message_by_wa_id"),
+            # Plots per day count a million of these without a look at the rows.
+            models.Index(
+                fields=["tenant", "sent_at"],
+                include=["delivered_at", "read_at"],
+                condition=Q(sent_at__isnull=False),
+                name="message_sent",
+            ),
+            models.Index(
+                fields=["tenant", "ended_at"],
+                include=["error_code"],
+                condition=Q(state="failed"),
+                name="message_failed",
+            ),
         ]
 
     def __str__(self) -> str:
