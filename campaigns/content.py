@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import quote
 
+from django.utils.translation import gettext as _
+
 from accounts.models import Tenant
 from campaigns import rendering
-from campaigns.models import Campaign, Step, Target, Template
+from campaigns.models import Campaign, Referral, Step, Target, Template
 
 EXTERNAL_ID = re.compile(r"\{\{\s*external_id\s*\}\}")
 
@@ -35,6 +37,31 @@ class Due:
     subscribed: bool
     contact_id: int | None
     opted_out: bool | None
+
+    @classmethod
+    def of(
+        cls, referral: Referral, target: Target | None = None, *, campaign_id: int, now: datetime
+    ) -> Due:
+        """The same of one referral loaded with its referrer, followed as `target` or not yet."""
+        referrer = referral.referrer
+        return cls(
+            id=target.pk if target else 0,
+            tenant_id=referral.tenant_id,
+            campaign_id=campaign_id,
+            account_id=target.account_id if target else referrer.account_id or 0,
+            phone=target.phone if target else referral.phone,
+            steps_done=target.steps_done if target else 0,
+            next_due_at=(target and target.next_due_at) or now,
+            hold=target.hold if target else "",
+            external_id=referral.external_id,
+            name=referral.name,
+            language=referral.language,
+            paid=referral.paid_at is not None,
+            referrer=referrer.name,
+            subscribed=referrer.subscribed,
+            contact_id=None,
+            opted_out=None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +89,7 @@ class _Content:
 
     active: bool
     default_language: str
-    steps: list[tuple[int, int]] = field(default_factory=list)  # (number, id)
+    steps: list[Step] = field(default_factory=list)
     templates: dict[tuple[int, str], tuple[str, int | None]] = field(default_factory=dict)
 
     @property
@@ -83,14 +110,17 @@ class Contents:
             return
         for campaign in Campaign.objects.filter(pk__in=new):
             self._campaigns[campaign.pk] = _Content(campaign.active, campaign.default_language)
-        steps = Step.objects.filter(campaign_id__in=new, active=True).order_by("number")
-        for pk, campaign_id, number in steps.values_list("id", "campaign_id", "number"):
-            self._campaigns[campaign_id].steps.append((number, pk))
+        for step in Step.objects.filter(campaign_id__in=new, active=True).order_by("number"):
+            self._campaigns[step.campaign_id].steps.append(step)
         templates = Template.objects.filter(step__campaign_id__in=new, step__active=True)
         for campaign_id, number, language, body, media_id in templates.values_list(
             "step__campaign_id", "step__number", "language", "body", "media_id"
         ):
             self._campaigns[campaign_id].templates[number, language] = (body, media_id)
+
+    def steps_after(self, campaign_id: int, number: int) -> list[Step]:
+        """Active steps of a loaded campaign that come after step `number`, in order."""
+        return [step for step in self._campaigns[campaign_id].steps if step.number > number]
 
     def next_text(self, target: Due, tenant: Tenant) -> Text | Held | None:
         """The text of the target's next step; None when no step is left."""
@@ -100,24 +130,32 @@ class Contents:
         if not target.subscribed:
             return Held(Target.Hold.SUBSCRIPTION)
         if not content.steps:
-            return Held(Target.Hold.TEMPLATE, "the campaign has no active step")
-        step = next((s for s in content.steps if s[0] > target.steps_done), None)
-        if step is None:
-            return None
-        number, step_id = step
+            return Held(Target.Hold.TEMPLATE, _("the campaign has no active step"))
+        following = self.steps_after(target.campaign_id, target.steps_done)
+        return self.text(target, following[0], tenant) if following else None
+
+    def text(self, target: Due, step: Step, tenant: Tenant) -> Text | Held:
+        """What `step` says to the target, whether its turn has come or not."""
+        content = self._campaigns[target.campaign_id]
         # A language the campaign does not speak at all means its default; one that it speaks
         # elsewhere but not in this step is a gap somebody should close.
         language = target.language
         if language not in content.languages:
             language = content.default_language
-        template = content.templates.get((number, language))
+        template = content.templates.get((step.number, language))
+        where = {"number": step.number, "language": language}
         if template is None:
-            return Held(Target.Hold.TEMPLATE, f"step {number} has no text in “{language}”")
+            return Held(
+                Target.Hold.TEMPLATE, _("step %(number)d has no text in “%(language)s”") % where
+            )
         try:
             body = rendering.render(template[0], values(target, tenant))
         except rendering.TemplateError as error:
-            return Held(Target.Hold.TEMPLATE, f"step {number}, {language}: {error}")
-        return Text(step_id, number, language, body, template[1])
+            return Held(
+                Target.Hold.TEMPLATE,
+                _("step %(number)d, %(language)s: %(error)s") % {**where, "error": error},
+            )
+        return Text(step.pk, step.number, language, body, template[1])
 
 
 def values(target: Due, tenant: Tenant) -> Mapping[str, str]:

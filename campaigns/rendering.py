@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from django.utils.translation import gettext as _
+
 from accounts.models import Tenant
 
 VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
@@ -28,20 +30,23 @@ def names_for(tenant: Tenant) -> frozenset[str]:
 def check(body: str, *, variables: frozenset[str] = BUILT_IN) -> None:
     """Raise `TemplateError` for an empty text, an unknown variable or braces that do not close."""
     if not body.strip():
-        raise TemplateError("the text is empty")
+        raise TemplateError(_("the text is empty"))
     if len(body) > MAX_LENGTH:
-        raise TemplateError(f"the text is longer than {MAX_LENGTH} characters")
+        raise TemplateError(_("the text is longer than %d characters") % MAX_LENGTH)
     for found in VARIABLE.finditer(body):
         if found[1] not in variables:
             known = ", ".join(sorted(variables))
-            raise TemplateError(f"unknown variable {{{{{found[1]}}}}}: use one of {known}")
+            raise TemplateError(
+                _("unknown variable {{%(name)s}}: use one of %(known)s")
+                % {"name": found[1], "known": known}
+            )
     rest = VARIABLE.sub("", body)
     for braces in ("{{", "}}"):
         at = rest.find(braces)
         if at >= 0:
             raise TemplateError(
-                f"{braces} at “{rest[max(0, at - 10) : at + 14]}” does not belong to a variable: "
-                "write {{name}}"
+                _("%(braces)s at “%(text)s” does not belong to a variable: write {{name}}")
+                % {"braces": braces, "text": rest[max(0, at - 10) : at + 14]}
             )
 
 
@@ -50,4 +55,4 @@ def render(body: str, values: Mapping[str, str]) -> str:
     try:
         return VARIABLE.sub(lambda found: values[found[1]], body)
     except KeyError as missing:
-        raise TemplateError(f"no value for {{{{{missing.args[0]}}}}}") from None
+        raise TemplateError(_("no value for {{%s}}") % missing.args[0]) from None
