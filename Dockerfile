@@ -24,6 +24,8 @@ COPY --from=packages /opt/venv /opt/venv
 WORKDIR /srv/relance
 COPY --from=page /build/node_modules ./node_modules
 COPY . .
+# In place: Celery finds our sub-commands by the metadata of what is installed.
+RUN /opt/venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation --no-index --editable .
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

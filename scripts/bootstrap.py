@@ -19,6 +19,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -149,6 +150,8 @@ def is_ubuntu() -> bool:
 
 def make_venv(*, chosen: bool) -> None:
     """A venv of this Python; one of another Python is replaced only if this one was chosen."""
+    if VENV.is_symlink():
+        return  # another clone's, which looks after it: clearing it would be felt there
     done = stamps().get("venv", "").split(" ", 1)
     version = platform.python_version()
     here = str(REPOSITORY)  # scripts in a venv name its path: one that was moved is made again
@@ -188,6 +191,24 @@ def pip_install(lock: Path) -> None:
         PIP_NO_INPUT="1",
         PIP_USER="0",
     )
+
+
+def install_this_clone() -> None:
+    """In place: Celery finds the sub-commands of an application by its package metadata only."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    described = hashlib.sha256(json.dumps(project).encode()).hexdigest()
+    if stamps().get("clone") == described:
+        return
+    flags = ["--no-deps", "--no-build-isolation", "--no-index"]
+    run(
+        [VENV / "bin/python", "-m", "pip", "install", "-q", *flags, "--editable", REPOSITORY],
+        "installing this clone into .venv",
+        "check that the disk is not full and the directory is yours, then run make again",
+        PIP_DISABLE_PIP_VERSION_CHECK="1",
+        PIP_NO_INPUT="1",
+        PIP_USER="0",
+    )
+    stamp("clone", described)
 
 
 def install_npm_packages(*, dev: bool) -> None:
@@ -286,6 +307,7 @@ def main() -> int:
         with one_at_a_time():
             make_venv(chosen=wanted.chosen)
             install_python_packages(dev=wanted.dev)
+            install_this_clone()
             write_env()
             install_redis()
             if wanted.browser:

@@ -22,6 +22,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("base", "dev", "node"):
         (tmp_path / f"requirements/{name}.txt").write_text(f"{name}==1\n")
     (tmp_path / "package-lock.json").write_text("{}")
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "relance"\n')
     monkeypatch.setattr(bootstrap, "REPOSITORY", tmp_path)
     monkeypatch.setattr(bootstrap, "VENV", tmp_path / ".venv")
     monkeypatch.setattr(bootstrap, "STAMPS", tmp_path / ".venv/.relance-stamps.json")
@@ -70,6 +71,18 @@ def test_the_product_set_does_not_serve_development(clone: Path, commands: list[
     bootstrap.install_python_packages(dev=False)
     bootstrap.install_python_packages(dev=True)
     assert [Path(command[-1]).name for command in commands] == ["base.txt", "dev.txt"]
+
+
+def test_the_clone_itself_is_installed_once_for_what_it_says_of_itself(
+    clone: Path, commands: list[list[str]]
+) -> None:
+    bootstrap.install_this_clone()
+    bootstrap.install_this_clone()
+    assert len(commands) == 1
+    assert commands[0][-2:] == ["--editable", str(clone)]
+    (clone / "pyproject.toml").write_text('[project]\nname = "relance"\nversion = "2"\n')
+    bootstrap.install_this_clone()
+    assert len(commands) == 2
 
 
 def test_a_failed_step_leaves_no_stamp(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,6 +140,16 @@ def test_another_python_replaces_the_venv_only_when_it_was_chosen(
     assert commands == []
     bootstrap.make_venv(chosen=True)
     assert len(commands) == 1
+
+
+def test_a_venv_that_is_a_link_to_another_clones_is_left_alone(
+    clone: Path, commands: list[list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    shared = tmp_path_factory.mktemp("shared")
+    (clone / ".venv").rename(shared / ".venv")
+    (clone / ".venv").symlink_to(shared / ".venv")
+    bootstrap.make_venv(chosen=True)
+    assert commands == []
 
 
 def test_damaged_stamps_mean_that_nothing_was_done(clone: Path) -> None:
@@ -215,6 +238,7 @@ def test_a_python_that_is_too_old_is_named(tmp_path: Path) -> None:
     assert f"'{old}' is not a Python 3.11, 3.12 or 3.13" in done.stderr
 
 
+@pytest.mark.skipif((REPOSITORY / ".venv").is_symlink(), reason=".venv is another clone's")
 def test_a_second_run_takes_less_than_a_second() -> None:
     command = [sys.executable, "scripts/bootstrap.py", "--dev", "--browser"]
     subprocess.run(command, check=True, cwd=REPOSITORY)
