@@ -10,7 +10,7 @@ from rest_framework_simplejwt.tokens import RefreshToken
 from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 
 from accounts.routes import Route, SmallJson
-from accounts.serializers import Logout, Refresh
+from accounts.serializers import LogIn, Logout, Refresh
 from accounts.throttles import LoginThrottle
 
 
@@ -27,6 +27,7 @@ from accounts.throttles import LoginThrottle
 )
 class LogInView(TokenObtainPairView):
     parser_classes = [SmallJson]
+    serializer_class = LogIn
     throttle_classes = [LoginThrottle]
 
 

@@ -1,4 +1,4 @@
-"""People: who they are, which tenant they work for, and which services may call in their name."""
+"""People: who they are, which tenant they work for, what may call in their name, what they did."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import zoneinfo
 from typing import ClassVar
 
 from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts import sealed
+from accounts.verbs import ActorKind, Verb
 
 
 def validate_timezone(name: str) -> None:
@@ -166,3 +169,102 @@ class ServiceNonce(models.Model):
 
     def __str__(self) -> str:
         return self.nonce
+
+
+class ApiKey(models.Model):
+    """What a company's own program calls the API with (api_keys.py). Revoked, never deleted."""
+
+    class Scope(models.TextChoices):
+        ACCOUNTS_READ = "accounts:read", _("see WhatsApp accounts")
+        ACCOUNTS_WRITE = "accounts:write", _("link, pause and disconnect accounts")
+        MESSAGES_READ = "messages:read", _("read messages")
+        MESSAGES_SEND = "messages:send", _("send, retry and cancel messages")
+        REFERRALS_READ = "referrals:read", _("read referrals")
+        REFERRALS_WRITE = "referrals:write", _("import referrals")
+        TARGETS_READ = "targets:read", _("see who is followed up")
+        TARGETS_WRITE = "targets:write", _("pause, resume and exit follow-ups")
+        CAMPAIGNS_READ = "campaigns:read", _("read campaigns and templates")
+        CAMPAIGNS_WRITE = "campaigns:write", _("change campaigns and templates")
+        ACTIVITY_READ = "activity:read", _("read the activity log")
+        STATS_READ = "stats:read", _("read figures")
+        PEOPLE_WRITE = "people:write", _("export and delete a person's data")
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=80, help_text=_("What uses it: CRM export"))
+    key_id = models.CharField(max_length=20, unique=True, editable=False)
+    digest = models.CharField(max_length=64, editable=False)
+    role = models.CharField(max_length=8, choices=Membership.Role, default=Membership.Role.AGENT)
+    scopes = ArrayField(models.CharField(max_length=20, choices=Scope), default=list)
+    created_by = models.ForeignKey(
+        User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = _("API key")
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(role__in=["owner", "manager", "agent", "viewer"]),
+                name="api_key_role_is_known",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.key_id})"
+
+
+class Activity(models.Model):
+    """Somebody did something, or something happened: written by `activity.record`, never changed.
+
+    What it was done to is named by type and id, not by a foreign key: it may be gone by now.
+    """
+
+    # None: it concerns no company, as when a superuser logs in.
+    tenant = models.ForeignKey(
+        Tenant,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="activities",
+        db_index=False,
+    )
+    at = models.DateTimeField()
+    verb = models.CharField(max_length=32, choices=Verb)
+    actor_kind = models.CharField(max_length=8, choices=ActorKind)
+    actor_name = models.CharField(max_length=150)
+    user = models.ForeignKey(
+        User,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="activities",
+        db_index=False,
+    )
+    address = models.GenericIPAddressField(null=True, blank=True)
+    subject_type = models.CharField(max_length=60, blank=True, help_text=_("whatsapp.account"))
+    subject_id = models.BigIntegerField(null=True, blank=True)
+    subject_name = models.CharField(max_length=200, blank=True)
+    detail = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        verbose_name_plural = _("activities")
+        indexes: ClassVar = [
+            models.Index(fields=["tenant", "-at", "-id"], name="activity_recent"),
+            models.Index(
+                fields=["subject_type", "subject_id", "-at"],
+                condition=Q(subject_id__isnull=False),
+                name="activity_of_subject",
+            ),
+            models.Index(
+                fields=["user", "-at"], condition=Q(user__isnull=False), name="activity_of_user"
+            ),
+            # Rows come in the order of their time: some kilobytes find those that are too old.
+            BrinIndex(fields=["at"], name="activity_by_age", pages_per_range=32),
+        ]
+
+    def __str__(self) -> str:
+        subject = f" {self.subject_name}" if self.subject_name else ""
+        return f"{self.actor_name}: {self.get_verb_display()}{subject}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import IO, Any, NoReturn
 
 from django.db import transaction
@@ -12,10 +13,13 @@ from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
+from rest_framework_simplejwt.authentication import JWTAuthentication
 
 from accounts import schema  # noqa: F401  describes ServiceAuthentication
-from accounts.models import Membership
-from accounts.permissions import IsService, membership_of
+from accounts.activity import Actor
+from accounts.api_keys import ApiKeyAuthentication
+from accounts.models import ApiKey, Tenant
+from accounts.permissions import EVERYBODY, IsCaller, IsService, caller_of
 from accounts.problems import Problem
 from accounts.signed import ServiceAuthentication
 from accounts.throttles import PerUser
@@ -56,16 +60,36 @@ class Route(APIView):
 
 
 class TenantRoute(Route):
-    """A route of one tenant, for some roles. `self.membership` says whose call this is."""
+    """A route of one tenant, for people by their role and for API keys by role and scope.
 
-    roles = frozenset(Membership.Role.values)
-    membership: Membership
+    `roles` holds for every verb, or names them: ``{"GET": EVERYBODY, "POST": WRITERS}``. `scopes`
+    says which scope a key needs for a verb; a verb without one is not for keys. `self.tenant`,
+    `self.role` and `self.actor` say whose call this is.
+    """
+
+    authentication_classes = [ApiKeyAuthentication, JWTAuthentication]
+    permission_classes = [IsCaller]
+    roles: Mapping[str, frozenset[str]] | frozenset[str] = EVERYBODY
+    scopes: Mapping[str, str] = {}
+    tenant: Tenant
+    role: str
+    actor: Actor
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        self.membership = membership_of(request)
-        if self.membership.role not in self.roles:
+        method = "GET" if request.method == "HEAD" else request.method or ""
+        if isinstance(request.auth, ApiKey):
+            scope = self.scopes.get(method)
+            if scope is None:
+                raise Problem(403, "scope", "This route is for people, not for API keys.")
+            if scope not in request.auth.scopes:
+                raise Problem(403, "scope", f"This API key lacks the scope {scope}.")
+        caller = caller_of(request)
+        # A verb that a mapping forgot is for nobody; one that the route has not is a 405 later.
+        roles = self.roles if isinstance(self.roles, frozenset) else self.roles.get(method, ())
+        if caller.role not in roles and method in self.allowed_methods and method != "OPTIONS":
             raise Problem(403, "role", "Your role in this company does not allow this.")
+        self.tenant, self.role, self.actor = caller.tenant, caller.role, caller.actor
 
 
 class ServiceRoute(Route):

@@ -5,16 +5,28 @@ from __future__ import annotations
 import hmac
 from typing import Any
 
+from django.contrib.auth.signals import user_logged_in
 from django.db import transaction
 from rest_framework import serializers
 from rest_framework.exceptions import AuthenticationFailed
-from rest_framework_simplejwt.serializers import TokenRefreshSerializer
+from rest_framework_simplejwt.serializers import TokenObtainPairSerializer, TokenRefreshSerializer
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from rest_framework_simplejwt.tokens import RefreshToken
 from rest_framework_simplejwt.utils import get_md5_hash_password
 
 from accounts.models import User
+
+
+class LogIn(TokenObtainPairSerializer):
+    """A pair of tokens for a name and a password."""
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
+        pair = super().validate(attrs)
+        request = self.context["request"]
+        # As django.contrib.auth.login does: it sets last_login and is recorded.
+        user_logged_in.send(sender=User, request=request._request, user=self.user)
+        return dict(pair)
 
 
 class Refresh(TokenRefreshSerializer):

@@ -84,7 +84,7 @@ class LoginThrottle(Throttle):
         """Count one attempt; False when it is one too many."""
         name = username.strip().casefold()
         limits = {
-            "login:" + digest(f"{self.address(request)} {name}"): self.per_address_and_name,
+            "login:" + digest(f"{address_of(request)} {name}"): self.per_address_and_name,
             "login:" + digest(name): self.per_name,
         }
         counts = {key: self._count(key) for key in limits}
@@ -97,11 +97,12 @@ class LoginThrottle(Throttle):
             logger.warning("login_throttle_without_redis", error=type(error).__name__)
             return count(key, window=self.window, now=self.now(), backend=IN_PROCESS)
 
-    def address(self, request: Request | HttpRequest) -> str:
-        """The caller's address. X-Forwarded-For counts only when NUM_PROXIES says who writes it."""
-        if api_settings.NUM_PROXIES:
-            return str(self.get_ident(request))  # type: ignore[arg-type]  # reads META only
-        return str(request.META.get("REMOTE_ADDR", ""))
+
+def address_of(request: Request | HttpRequest) -> str:
+    """The caller's address. X-Forwarded-For counts only when NUM_PROXIES says who writes it."""
+    if api_settings.NUM_PROXIES:
+        return str(BaseThrottle().get_ident(request))  # type: ignore[arg-type]  # reads META only
+    return str(request.META.get("REMOTE_ADDR", ""))
 
 
 def digest(text: str) -> str:

@@ -14,6 +14,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.activity import Actor, actor_of
 from accounts.models import Membership
 from accounts.permissions import ADMINISTRATORS, WRITERS
 from accounts.problems import FieldError, Problem
@@ -85,9 +86,9 @@ class ConnectView(ReferrerRoute):
         responses={200: serializers.ConnectAnswer, 404: PROBLEM, 504: PROBLEM},
         examples=examples.CONNECT,
     )
-    def post(self, request: Request) -> Response:  # noqa: ARG002
+    def post(self, request: Request) -> Response:
         account = _account_of(self.referrer)
-        found = None if account.is_linked else _wait_for_code(account)
+        found = None if account.is_linked else _wait_for_code(account, actor=actor_of(request))
         if found is None:
             account.refresh_from_db()
             return Response(
@@ -111,7 +112,7 @@ class ConnectView(ReferrerRoute):
         )
 
 
-def _wait_for_code(account: Account) -> linking.PublishedQr | None:
+def _wait_for_code(account: Account, *, actor: Actor) -> linking.PublishedQr | None:
     """A code to scan; None when the account is linked. Raises `Problem` when neither comes.
 
     Ten seconds less than an attempt to link takes, so that callers who wait two minutes get an
@@ -119,7 +120,7 @@ def _wait_for_code(account: Account) -> linking.PublishedQr | None:
     """
     until = time.monotonic() + max(1, settings.WHATSAPP_LINK_SECONDS - 10)
     while True:
-        linking.request(account, now=timezone.now())
+        linking.request(account, actor=actor, now=timezone.now())
         left = until - time.monotonic()
         found = linking.wait_for_qr(account.pk, timeout=max(0.0, left))
         if found == "connected":
@@ -181,9 +182,9 @@ class DisconnectView(ReferrerRoute):
         responses={200: serializers.ConnectAnswer, 404: PROBLEM},
         examples=examples.DISCONNECT,
     )
-    def delete(self, request: Request) -> Response:  # noqa: ARG002
+    def delete(self, request: Request) -> Response:
         asked = self.referrer.account is not None and linking.disconnect(
-            self.referrer.account, now=timezone.now()
+            self.referrer.account, actor=actor_of(request), now=timezone.now()
         )
         return Response(
             {
@@ -215,16 +216,16 @@ class PauseView(ReferrerRoute):
         body.is_valid(raise_exception=True)
         enrolment = body.validated_data.get("enrollmentPaused")
         sending = body.validated_data.get("sendingPaused")
-        now = timezone.now()
+        now, actor = timezone.now(), actor_of(request)
         referrer = self.referrer
         with transaction.atomic():
             if enrolment is not None:
                 Referrer.objects.filter(pk=referrer.pk).update(enrolment_paused=enrolment)
                 referrer.enrolment_paused = enrolment
             if sending is True:
-                linking.pause_sending(_account_of(referrer), now=now)
+                linking.pause_sending(_account_of(referrer), actor=actor, now=now)
             elif sending is False and referrer.account is not None:
-                linking.resume_sending(referrer.account, now=now)
+                linking.resume_sending(referrer.account, actor=actor, now=now)
         paused = referrer.account is not None and referrer.account.sending_paused_at is not None
         return Response(
             {
@@ -246,7 +247,7 @@ class DaysView(TenantRoute):
         examples=examples.DAYS,
     )
     def get(self, request: Request) -> Response:  # noqa: ARG002
-        found = days.read(self.membership.tenant)
+        found = days.read(self.tenant)
         return Response({"success": True, "data": [serializers.day_of(step) for step in found]})
 
     @extend_schema(
@@ -265,7 +266,7 @@ class DaysView(TenantRoute):
         body = serializers.Day(data=request.data)
         body.is_valid(raise_exception=True)
         given = body.validated_data
-        tenant = self.membership.tenant
+        tenant = self.tenant
         wishes = given.get("mediaUrls")
         try:
             step = days.write(
@@ -304,7 +305,7 @@ class DayView(TenantRoute):
         examples=examples.DAY_DELETED,
     )
     def delete(self, request: Request, day: int) -> Response:  # noqa: ARG002
-        done = days.remove(tenant=self.membership.tenant, number=day) if day in days.DAYS else ""
+        done = days.remove(tenant=self.tenant, number=day) if day in days.DAYS else ""
         if not done:
             raise Problem(404, "not_found", "There is no such day: there are the days 1 to 7.")
         message = (
@@ -343,6 +344,7 @@ class ExitUserView(ServiceRoute):
             tenant=service.tenant,
             external_id=body.validated_data["userId"],
             source=service.name,
+            actor=actor_of(request),
             now=timezone.now(),
         )
         return Response(

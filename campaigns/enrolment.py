@@ -27,6 +27,8 @@ from datetime import datetime
 import structlog
 from django.db import connection, transaction
 
+from accounts import activity
+from accounts.activity import Verb
 from campaigns import deadlocks, exits
 from campaigns.models import Referral
 from whatsapp.failpoints import failpoint
@@ -86,7 +88,7 @@ WITH starting AS MATERIALIZED (
            slot_at, %(now)s
     FROM candidate WHERE paid_at IS NULL AND refused = ''
     ON CONFLICT DO NOTHING
-    RETURNING referral_id, account_id, next_due_at
+    RETURNING referral_id, tenant_id, account_id, next_due_at
 ), marked AS (
     UPDATE campaigns_referral AS referral
     SET enrolled_at = CASE WHEN candidate.paid_at IS NULL THEN %(now)s END,
@@ -105,7 +107,9 @@ WITH starting AS MATERIALIZED (
     ON CONFLICT (account_id) DO UPDATE SET next_due_at = excluded.next_due_at
     WHERE schedule.next_due_at IS NULL OR schedule.next_due_at > excluded.next_due_at
 )
-SELECT (SELECT count(*) FROM candidate), (SELECT count(*) FROM added)
+SELECT (SELECT count(*) FROM candidate),
+       (SELECT coalesce(array_agg(ARRAY[tenant_id, n]), '{}') FROM (
+           SELECT tenant_id, count(*) AS n FROM added GROUP BY tenant_id ORDER BY tenant_id) AS per)
 """
 
 
@@ -141,6 +145,10 @@ def _enrol_batch(*, now: datetime) -> tuple[int, int]:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [exits.PAYMENTS])
         cursor.execute(ENROL, {"now": now, "batch": BATCH, "linked": list(Account.LINKED_STATUSES)})
         looked_at, added = cursor.fetchone()
+        for tenant_id, count in added:
+            activity.record(
+                tenant_id=tenant_id, verb=Verb.ENROLLED, detail={"count": count}, now=now
+            )
         if looked_at:
             failpoint("enrol.before-commit")
-    return looked_at, added
+    return looked_at, sum(count for _, count in added)

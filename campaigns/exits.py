@@ -20,6 +20,7 @@ enrolment takes it alone. So a payment is either seen by enrolment or finds the 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -28,6 +29,8 @@ import structlog
 from django.db import connection, transaction
 from django.db.models import DateTimeField, Func, Q, QuerySet
 
+from accounts import activity
+from accounts.activity import SYSTEM, Actor, Verb
 from accounts.models import Tenant
 from campaigns import deadlocks
 from campaigns.models import Delivery, Referral, Target
@@ -62,6 +65,7 @@ def exit_referral(
     reason: str = Target.ExitReason.PAID,
     paid_at: datetime | None = None,
     source: str = "",
+    actor: Actor = SYSTEM,
 ) -> ExitResult:
     """Take a person out of every sequence of `tenant`. May be repeated; the answer stays true.
 
@@ -77,11 +81,16 @@ def exit_referral(
                 "id", "phone"
             )
         )
-        return _exit_people(tenant, people, reason=reason, now=now)
+        return _exit_people(tenant, people, reason=reason, actor=actor, now=now)
 
 
 def exit_payers(
-    *, tenant: Tenant, payments: Mapping[str, datetime], source: str, now: datetime
+    *,
+    tenant: Tenant,
+    payments: Mapping[str, datetime],
+    source: str,
+    actor: Actor = SYSTEM,
+    now: datetime,
 ) -> ExitResult:
     """The same for many payers at once, external id -> time of payment (an import)."""
     with transaction.atomic():
@@ -91,7 +100,7 @@ def exit_payers(
             .order_by("id")
             .values_list("id", "phone")
         )
-        return _exit_people(tenant, people, reason=Target.ExitReason.PAID, now=now)
+        return _exit_people(tenant, people, reason=Target.ExitReason.PAID, actor=actor, now=now)
 
 
 def record_payments(*, tenant: Tenant, payments: Mapping[str, datetime], source: str) -> None:
@@ -126,24 +135,33 @@ def record_payments(*, tenant: Tenant, payments: Mapping[str, datetime], source:
 
 
 @deadlocks.retried
-def exit_targets(target_ids: Iterable[int], *, reason: str, now: datetime) -> ExitResult:
+def exit_targets(
+    target_ids: Iterable[int], *, reason: str, actor: Actor = SYSTEM, now: datetime
+) -> ExitResult:
     """Take these targets out by hand; those that ended before are left as they are."""
     with transaction.atomic():
-        return _exit(Target.objects.filter(pk__in=list(target_ids)), reason=reason, now=now)
+        targets = Target.objects.filter(pk__in=list(target_ids))
+        return _exit(targets, reason=reason, actor=actor, now=now)
 
 
 def exit_phone(*, tenant_id: int, phone: str, reason: str, now: datetime) -> ExitResult:
     """Take out whoever of the tenant is followed under `phone`."""
     with transaction.atomic():
         targets = Target.objects.filter(tenant_id=tenant_id, phone=phone)
-        return _exit(targets, reason=reason, now=now)
+        return _exit(targets, reason=reason, actor=SYSTEM, now=now)
 
 
-def end_locked(target_ids: Sequence[int], *, reason: str, now: datetime) -> list[int]:
+def end_locked(
+    target_ids: Sequence[int], *, reason: str, actor: Actor = SYSTEM, now: datetime
+) -> list[int]:
     """End active targets whose rows the caller has locked; ids of the messages cancelled."""
     if not target_ids:
         return []
-    Target.objects.filter(pk__in=target_ids, state=Target.State.ACTIVE).update(
+    ending = Target.objects.filter(pk__in=target_ids, state=Target.State.ACTIVE)
+    by_tenant: dict[int, list[int]] = defaultdict(list)
+    for tenant_id, pk in ending.order_by("id").values_list("tenant_id", "id"):
+        by_tenant[tenant_id].append(pk)
+    ending.update(
         state=Target.State.EXITED,
         exit_reason=reason,
         ended_at=now,
@@ -160,18 +178,34 @@ def end_locked(target_ids: Sequence[int], *, reason: str, now: datetime) -> list
     # By the database's clock, as intents are, and after the cancel: an intent that it let pass has
     # an earlier time, one that comes later finds its message cancelled. That can be checked.
     Target.objects.filter(pk__in=target_ids, state=Target.State.EXITED).update(ended_at=CLOCK)
+    for tenant_id, ids in by_tenant.items():
+        activity.record_each(
+            tenant_id=tenant_id,
+            verb=Verb.EXITED,
+            actor=actor,
+            model=Target,
+            ids=ids,
+            detail={"reason": reason},
+            now=now,
+        )
     return cancelled
 
 
 def _exit_people(
-    tenant: Tenant, people: Sequence[tuple[int, str]], *, reason: str, now: datetime
+    tenant: Tenant,
+    people: Sequence[tuple[int, str]],
+    *,
+    reason: str,
+    actor: Actor,
+    now: datetime,
 ) -> ExitResult:
     referral_ids = [pk for pk, _ in people]
     phones = [phone for _, phone in people]
     theirs = Q(referral_id__in=referral_ids)
     if reason == Target.ExitReason.PAID:
         theirs |= Q(phone__in=phones)
-    result = _exit(Target.objects.filter(theirs, tenant=tenant), reason=reason, now=now)
+    targets = Target.objects.filter(theirs, tenant=tenant)
+    result = _exit(targets, reason=reason, actor=actor, now=now)
     if not people:
         return result
     # Ended targets count as well: a repetition gives the same answer while a send is under way.
@@ -179,7 +213,7 @@ def _exit_people(
     return replace(result, known=True, in_flight=max(in_flight, result.in_flight))
 
 
-def _exit(targets: QuerySet[Target], *, reason: str, now: datetime) -> ExitResult:
+def _exit(targets: QuerySet[Target], *, reason: str, actor: Actor, now: datetime) -> ExitResult:
     # By id, here and in every bulk write: two of them never lock in two orders.
     locked = list(
         targets.filter(state=Target.State.ACTIVE)
@@ -187,7 +221,7 @@ def _exit(targets: QuerySet[Target], *, reason: str, now: datetime) -> ExitResul
         .order_by("id")
         .values_list("id", flat=True)
     )
-    cancelled = end_locked(locked, reason=reason, now=now)
+    cancelled = end_locked(locked, reason=reason, actor=actor, now=now)
     failpoint("exit.before-commit")
     in_flight = _in_flight(Target.objects.filter(pk__in=locked))
     if locked:

@@ -17,6 +17,8 @@ from django.db.models.signals import post_save
 from django.dispatch import receiver
 from django.utils import timezone
 
+from accounts import activity
+from accounts.activity import Verb
 from accounts.models import Tenant
 from campaigns import exits, holds, schedule
 from campaigns.models import Campaign, Delivery, Referrer, Step, Target, Template
@@ -102,6 +104,8 @@ def _advance(target: Target, number: int, *, slot_moved: bool, now: datetime) ->
     target.save()
     if following is not None:
         schedule.lower({target.account_id: schedule_at})
+    else:
+        activity.record(tenant_id=target.tenant_id, verb=Verb.COMPLETED, subject=target, now=now)
 
 
 def _due(target: Target, step: Step) -> datetime:

@@ -20,6 +20,8 @@ import structlog
 from django.db import connection, transaction
 from django.db.models import Count
 
+from accounts import activity
+from accounts.activity import Verb
 from campaigns import deadlocks, exits, following, holds, schedule
 from campaigns.content import Contents, Due, Held, Text
 from campaigns.models import AccountSchedule, Delivery, Target
@@ -212,7 +214,7 @@ def _handle(
     texts: list[tuple[Due, Text]] = []
     held: list[tuple[Due, Held]] = []
     ended: dict[str, list[int]] = defaultdict(list)
-    completed: list[int] = []
+    completed: dict[int, list[int]] = defaultdict(list)
     for target in due:
         if target.paid or target.opted_out:
             # Their exits did this before; a target restored from a backup may have missed it.
@@ -220,7 +222,7 @@ def _handle(
             continue
         match contents.next_text(target, accounts[target.account_id].tenant):
             case None:
-                completed.append(target.id)
+                completed[target.tenant_id].append(target.id)
             case Held() as reason:
                 held.append((target, reason))
             case text:
@@ -230,10 +232,14 @@ def _handle(
     for exit_reason, ids in ended.items():
         exits.end_locked(ids, reason=exit_reason, now=now)
         report.exited += len(ids)
-    Target.objects.filter(pk__in=completed).update(
-        state=Target.State.COMPLETED, ended_at=now, next_due_at=None, hold="", hold_detail=""
-    )
-    report.completed += len(completed)
+    for tenant_id, ids in completed.items():
+        Target.objects.filter(pk__in=ids).update(
+            state=Target.State.COMPLETED, ended_at=now, next_due_at=None, hold="", hold_detail=""
+        )
+        activity.record_each(
+            tenant_id=tenant_id, verb=Verb.COMPLETED, model=Target, ids=ids, now=now
+        )
+        report.completed += len(ids)
     report.held += len(held)
 
 

@@ -20,6 +20,8 @@ from typing import Any, Protocol
 import structlog
 from django.db import connection, transaction
 
+from accounts import activity
+from accounts.activity import SYSTEM, Actor, Verb
 from accounts.models import Tenant
 from campaigns import deadlocks, exits
 from campaigns.models import Payment, Referral, Referrer, Target, Template
@@ -72,6 +74,7 @@ def import_rows(
     now: datetime,
     source: str = "import",
     sink: Callable[[Finding], None] | None = None,
+    actor: Actor = SYSTEM,
 ) -> ImportReport:
     """Store referrals of `tenant`, 2,000 rows a transaction; memory does not grow with the rows.
 
@@ -82,6 +85,15 @@ def import_rows(
     while batch := list(islice(stream, BATCH)):
         importer.take(batch)
     report = importer.report
+    counts = {name: getattr(report, name) for name in ("created", "updated", "refused", "paid")}
+    if any(counts.values()):
+        activity.record(
+            tenant_id=tenant.pk,
+            verb=Verb.REFERRALS_IMPORTED,
+            actor=actor,
+            detail={"source": source, **counts},
+            now=now,
+        )
     log.info(
         "referrals imported",
         tenant=tenant.slug,

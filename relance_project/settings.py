@@ -272,6 +272,10 @@ CELERY_BEAT_SCHEDULE = {
         "task": "accounts.tasks.forget_tokens",
         "schedule": dt.timedelta(days=1),
     },
+    "forget-activities": {
+        "task": "accounts.tasks.forget_activities",
+        "schedule": dt.timedelta(days=1),
+    },
     "sync-referrals": {
         "task": "campaigns.tasks.sync_referrals",
         "schedule": dt.timedelta(seconds=ENROL_EVERY),
@@ -339,6 +343,10 @@ LEGACY_SERVICE_SECRET: str = (
 )
 LEGACY_SERVICE_TENANT: str = env.str("LEGACY_SERVICE_TENANT", "")
 
+# ------------------------------------------------------------------------------- retention
+
+ACTIVITY_DAYS = positive("RELANCE_ACTIVITY_DAYS", 400)
+
 # ------------------------------------------------------------------------------------- API
 
 REST_FRAMEWORK = {
@@ -350,6 +358,8 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "accounts.problems.handle",
+    # Proxies of ours that add to X-Forwarded-For; anybody may have written what is left of theirs.
+    "NUM_PROXIES": positive("NUM_PROXIES", 1 if HTTPS else 0, minimum=0),
 }
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": dt.timedelta(minutes=5),
@@ -357,7 +367,6 @@ SIMPLE_JWT = {
     "ROTATE_REFRESH_TOKENS": True,
     "BLACKLIST_AFTER_ROTATION": True,
     "CHECK_REVOKE_TOKEN": True,  # a changed password ends every token
-    "UPDATE_LAST_LOGIN": True,
     "SIGNING_KEY": JWT_SIGNING_KEY,
     "ALGORITHM": "HS256",
 }

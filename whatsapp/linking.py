@@ -22,6 +22,9 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts import activity
+from accounts.activity import SYSTEM, Actor, Verb
+from accounts.models import Activity
 from whatsapp import doorbells, leases, limits
 from whatsapp.driver.base import Me, QrCode
 from whatsapp.leases import Held
@@ -31,6 +34,14 @@ from whatsapp.signals import account_changed, sending_resumed
 log = structlog.get_logger(__name__)
 
 Status = Account.Status
+# What a change of status is called in the activity log; what people asked for is recorded there.
+VERBS = {
+    Status.CONNECTED: Verb.CONNECTED,
+    Status.RECONNECTING: Verb.RECONNECTING,
+    Status.DISCONNECTED: Verb.DISCONNECTED,
+    Status.LOGGED_OUT: Verb.LOGGED_OUT_FROM_PHONE,
+    Status.CONFLICT: Verb.CONFLICT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +70,7 @@ def attempt_ends(account: Account) -> datetime | None:
     return account.link_requested_at + timedelta(seconds=settings.WHATSAPP_LINK_SECONDS)
 
 
-def request(account: Account, *, now: datetime) -> bool:
+def request(account: Account, *, actor: Actor = SYSTEM, now: datetime) -> bool:
     """Ask for a QR code. False when the account is linked or an attempt is running already."""
     over = now - timedelta(seconds=settings.WHATSAPP_LINK_SECONDS)
     with transaction.atomic():
@@ -78,9 +89,23 @@ def request(account: Account, *, now: datetime) -> bool:
             old = account.status
             account.refresh_from_db()
             account_changed.send(sender=Account, account=account, old_status=old, now=now)
+            _record(account, Verb.LINK_REQUESTED, actor=actor, now=now)
             transaction.on_commit(lambda: forget_qr(account.pk))
         doorbells.ring_on_commit([account.pk])
     return bool(asked)
+
+
+def _record(
+    account: Account, verb: Verb, *, actor: Actor = SYSTEM, now: datetime, **detail: str
+) -> None:
+    activity.record(
+        tenant_id=account.tenant_id,
+        verb=verb,
+        actor=actor,
+        subject=account,
+        detail=detail,
+        now=now,
+    )
 
 
 def change_status(
@@ -102,6 +127,7 @@ def change_status(
             return False
         account = (
             Account.objects.select_for_update(of=("self",), no_key=True)
+            .select_related("tenant")
             .filter(pk=account_id, status__in=when)
             .first()
         )
@@ -124,6 +150,8 @@ def change_status(
             ]
         )
         account_changed.send(sender=Account, account=account, old_status=old, now=now)
+        if old != to and account.status in VERBS:
+            _record(account, VERBS[account.status], now=now, was=old, reason=account.status_reason)
     return True
 
 
@@ -188,7 +216,7 @@ def connection_lost(account_id: int, *, reason: str, now: datetime, held: Held) 
     return done
 
 
-def disconnect(account: Account, *, now: datetime) -> bool:
+def disconnect(account: Account, *, actor: Actor = SYSTEM, now: datetime) -> bool:
     """Have the device logged out and the profile forgotten; nothing is sent from now on.
 
     The worker that holds the account does it; `logout_requested_at` stands until it is done.
@@ -207,22 +235,26 @@ def disconnect(account: Account, *, now: datetime) -> bool:
             current.logout_requested_at = now
         current.save()
         account_changed.send(sender=Account, account=current, old_status=old, now=now)
+        _record(account, Verb.DISCONNECTED, actor=actor, now=now, was=old, reason="asked for")
         doorbells.ring_on_commit([account.pk])
         transaction.on_commit(lambda: forget_qr(account.pk))
     account.refresh_from_db()
     return True
 
 
-def pause_sending(account: Account, *, now: datetime) -> bool:
+def pause_sending(account: Account, *, actor: Actor = SYSTEM, now: datetime) -> bool:
     """Send nothing from this account until `resume_sending`; everybody keeps their place."""
-    done = Account.objects.filter(pk=account.pk, sending_paused_at=None).update(
-        sending_paused_at=now
-    )
+    with transaction.atomic():
+        done = Account.objects.filter(pk=account.pk, sending_paused_at=None).update(
+            sending_paused_at=now
+        )
+        if done:
+            _record(account, Verb.ACCOUNT_PAUSED, actor=actor, now=now)
     account.refresh_from_db()
     return bool(done)
 
 
-def resume_sending(account: Account, *, now: datetime) -> bool:
+def resume_sending(account: Account, *, actor: Actor = SYSTEM, now: datetime) -> bool:
     """Send again. What was planned moves on by the length of the pause, so nothing bursts."""
     with transaction.atomic():
         current = Account.objects.select_for_update(of=("self",), no_key=True).get(pk=account.pk)
@@ -232,6 +264,7 @@ def resume_sending(account: Account, *, now: datetime) -> bool:
         Account.objects.filter(pk=account.pk).update(sending_paused_at=None)
         account.refresh_from_db()
         sending_resumed.send(sender=Account, account=account, paused_for=now - since, now=now)
+        _record(account, Verb.ACCOUNT_RESUMED, actor=actor, now=now)
         doorbells.ring_on_commit([account.pk])
     return True
 
@@ -261,6 +294,16 @@ def publish_qr(account: Account, code: QrCode) -> None:
         client.publish(_key(account.pk), "new")
     except redis.RedisError as error:
         log.warning("QR code not published", account_id=account.pk, error=type(error).__name__)
+        return
+    # Once per attempt: a code changes every 20 s. One worker holds the account, so no race.
+    recorded = Activity.objects.filter(
+        subject_type=Account._meta.label_lower,
+        subject_id=account.pk,
+        verb=Verb.QR_SHOWN,
+        at__gte=account.link_requested_at or now,
+    )
+    if not recorded.exists():
+        _record(account, Verb.QR_SHOWN, now=now)
 
 
 def forget_qr(account_id: int) -> None:

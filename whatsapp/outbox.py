@@ -20,6 +20,8 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from accounts import activity
+from accounts.activity import Actor, Verb
 from accounts.models import Tenant
 from whatsapp import doorbells
 from whatsapp.failpoints import failpoint
@@ -204,32 +206,35 @@ def fail_queued(message: Message, *, code: str, error: str, now: datetime) -> bo
     )
 
 
-def settle(message_id: int, *, sent: bool, by: object, now: datetime) -> bool:
+def settle(message_id: int, *, sent: bool, actor: Actor, now: datetime) -> bool:
     """A person decides about an uncertain message: it arrived, or send it again.
 
     Sending again keeps the id, so that a server which has it all the same shows it once.
     """
     message = Message.objects.get(pk=message_id)
-    if sent:
-        return move(
-            message,
-            to=Message.State.SENT,
-            when=[Message.State.UNCERTAIN],
-            sent_at=message.sending_at or now,
-            error_code="settled_sent",
-            error=f"settled by {by}"[:300],
-            now=now,
-        )
+    fields: dict[str, Any] = (
+        {"sent_at": message.sending_at or now, "error_code": "settled_sent"}
+        if sent
+        else {"due_at": now, "error_code": "settled_again"}
+    )
     with transaction.atomic():
         done = move(
             message,
-            to=Message.State.QUEUED,
+            to=Message.State.SENT if sent else Message.State.QUEUED,
             when=[Message.State.UNCERTAIN],
-            due_at=now,
-            error_code="settled_again",
-            error=f"settled by {by}"[:300],
+            error=f"settled by {actor.name}"[:300],
             now=now,
+            **fields,
         )
         if done:
-            doorbells.ring_on_commit([message.account_id])
+            activity.record(
+                tenant_id=message.tenant_id,
+                verb=Verb.SETTLED,
+                actor=actor,
+                subject=message,
+                detail={"as": "sent" if sent else "send again"},
+                now=now,
+            )
+            if not sent:
+                doorbells.ring_on_commit([message.account_id])
     return done

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.activity import actor_of
 from accounts.console import (
     ConsoleAdmin,
     ConsoleTabularInline,
@@ -126,7 +127,9 @@ class TargetAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
         if page is not None:
             return page
         ids = list(active.values_list("pk", flat=True))
-        result = exits.exit_targets(ids, reason=Target.ExitReason.BY_HAND, now=timezone.now())
+        result = exits.exit_targets(
+            ids, reason=Target.ExitReason.BY_HAND, actor=actor_of(request), now=timezone.now()
+        )
         for target in Target.objects.filter(pk__in=ids).select_related("referral"):
             self.log_change(request, target, "taken out by hand")
         self.message_user(

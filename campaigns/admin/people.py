@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
+from accounts.activity import actor_of
 from accounts.console import (
     ConsoleAdmin,
     QuestionFilter,
@@ -191,6 +192,7 @@ class ReferralAdmin(TenantScoped, ConsoleAdmin):
                 tenant=referral.tenant,
                 external_id=referral.external_id,
                 source=f"admin: {request.user}"[:80],
+                actor=actor_of(request),
                 now=now,
             )
             self.log_change(request, referral, "marked as paid")
@@ -219,6 +221,7 @@ class ReferralAdmin(TenantScoped, ConsoleAdmin):
                     source.rows(),
                     now=timezone.now(),
                     source=source.source,
+                    actor=actor_of(request),
                 )
             except BadFile as error:
                 form.add_error("file", str(error))

@@ -5,6 +5,7 @@ import datetime as dt
 import pytest
 from django.db import connection
 
+from accounts.activity import Actor
 from campaigns import enrolment, exits, following, planning
 from campaigns.models import AccountSchedule, Delivery, Step, Target
 from tests.campaigns.conftest import move, to_sending
@@ -197,7 +198,7 @@ def test_then_it_goes_on_without_sending_again(target, uncertain):
 
 
 def test_found_to_be_sent_it_goes_on_at_the_slot(target, uncertain):
-    outbox.settle(uncertain.pk, sent=True, by="olga", now=NOW + 2 * HOUR)
+    outbox.settle(uncertain.pk, sent=True, actor=Actor("user", "olga"), now=NOW + 2 * HOUR)
     fresh(target)
     assert (target.hold, target.steps_done) == ("", 1)
     assert target.last_sent_at == NOW
@@ -211,7 +212,7 @@ def test_found_to_have_failed_it_goes_on_at_the_slot(target, uncertain):
 
 
 def test_sent_again_by_a_person_it_is_open_again(target, uncertain):
-    outbox.settle(uncertain.pk, sent=False, by="olga", now=NOW + 2 * HOUR)
+    outbox.settle(uncertain.pk, sent=False, actor=Actor("user", "olga"), now=NOW + 2 * HOUR)
     fresh(target)
     assert (target.hold, target.steps_done, target.open_message) == ("", 0, uncertain)
     assert target.slot_at == NOW
@@ -224,7 +225,7 @@ def test_sent_again_by_a_person_it_is_open_again(target, uncertain):
 
 def test_sent_again_too_late_is_not_sent_beside_the_next_step(target, uncertain):
     planning.plan(now=NOW + DAY + HOUR)
-    outbox.settle(uncertain.pk, sent=False, by="olga", now=NOW + DAY + 2 * HOUR)
+    outbox.settle(uncertain.pk, sent=False, actor=Actor("user", "olga"), now=NOW + DAY + 2 * HOUR)
     uncertain.refresh_from_db()
     assert (uncertain.state, uncertain.error_code) == ("cancelled", "sequence_went_on")
 
@@ -251,7 +252,7 @@ def test_an_uncertain_last_step_completes_after_a_delay(target):
 
 def test_uncertain_that_somebody_who_left_is_not_sent_again(target, uncertain):
     exits.exit_referral(tenant=target.tenant, external_id="ref-1", now=NOW)
-    outbox.settle(uncertain.pk, sent=False, by="olga", now=NOW)
+    outbox.settle(uncertain.pk, sent=False, actor=Actor("user", "olga"), now=NOW)
     uncertain.refresh_from_db()
     assert uncertain.state == "cancelled"
 

@@ -29,6 +29,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from accounts.activity import Actor
 from whatsapp import contacts, inbox, leases, limits, outbox, sending
 from whatsapp.driver.base import (
     Ack,
@@ -278,7 +279,9 @@ class Outbox(RuleBasedStateMachine):
     def settle_what_arrived(self, message: int) -> None:
         row = Message.objects.get(pk=message)
         if row.state == State.UNCERTAIN and self.server[row.wa_id]:
-            assert outbox.settle(message, sent=True, by="a person", now=timezone.now())
+            assert outbox.settle(
+                message, sent=True, actor=Actor("user", "a person"), now=timezone.now()
+            )
 
     # ------------------------------------------------------------------------- invariants
 

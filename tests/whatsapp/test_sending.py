@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from accounts.activity import Actor
 from whatsapp import leases, limits, linking, outbox, sending
 from whatsapp.driver.base import Found, Lookup, Outgoing, Retryable
 from whatsapp.models import Account, Attempt, Contact, Message, Usage
@@ -215,10 +216,10 @@ def test_a_person_settles_what_is_uncertain(linked, world, worker, write, sent, 
     worker.drive(linked)
     make_old(message)
     worker.drive(linked)
-    assert outbox.settle(message.pk, sent=sent, by="alice", now=timezone.now())
+    assert outbox.settle(message.pk, sent=sent, actor=Actor("user", "alice"), now=timezone.now())
     assert state_of(message) == state
     assert "alice" in message.error
-    assert not outbox.settle(message.pk, sent=sent, by="bob", now=timezone.now())
+    assert not outbox.settle(message.pk, sent=sent, actor=Actor("user", "bob"), now=timezone.now())
 
 
 # ----------------------------------------------------------------------------- the intent
@@ -511,7 +512,7 @@ def test_a_receipt_for_a_message_that_was_queued_once_more_settles_it(linked, wo
     worker.drive(linked)
     make_old(message)
     worker.drive(linked)
-    outbox.settle(message.pk, sent=False, by="alice", now=timezone.now())
+    outbox.settle(message.pk, sent=False, actor=Actor("user", "alice"), now=timezone.now())
     world.receipt(world.record[0].wa_id, 2)
     worker.settle()
     assert state_of(message) == State.DELIVERED

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from accounts.activity import actor_of
 from accounts.console import (
     ConsoleAdmin,
     QuestionFilter,
@@ -163,7 +164,7 @@ class AccountAdmin(TenantScoped, ConsoleAdmin):
             self._each(
                 request,
                 rows,
-                lambda account, now: profiles.allow_restore(account, by=by, now=now),
+                lambda account, now, **_: profiles.allow_restore(account, by=by, now=now),
                 _("about to be restored"),
             )
         return page
@@ -178,7 +179,7 @@ class AccountAdmin(TenantScoped, ConsoleAdmin):
         now: datetime = timezone.now()
         changed = []
         for account in rows:
-            if work(account, now=now):
+            if work(account, actor=actor_of(request), now=now):
                 changed.append(account)
                 self.log_change(request, account, str(what))
         self.message_user(

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from accounts.activity import actor_of
 from accounts.console import (
     ConsoleAdmin,
     ConsoleTabularInline,
@@ -161,7 +162,7 @@ class MessageAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
         now = timezone.now()
         done = 0
         for message in open_rows:
-            if outbox.settle(message.pk, sent=sent, by=request.user, now=now):
+            if outbox.settle(message.pk, sent=sent, actor=actor_of(request), now=now):
                 done += 1
                 self.log_change(request, message, f"settled: {'sent' if sent else 'send again'}")
         self.message_user(

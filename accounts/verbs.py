@@ -1,0 +1,65 @@
+"""The words of the activity log: who can act, and what can be done."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class ActorKind(models.TextChoices):
+    USER = "user", _("person")
+    API_KEY = "api_key", _("API key")
+    SERVICE = "service", _("other system")
+    SYSTEM = "system", _("Relance")
+
+
+class Verb(models.TextChoices):
+    """What was done; the stored word is part of the API and never renamed."""
+
+    # people and keys
+    LOGGED_IN = "logged_in", _("logged in")
+    LOGIN_FAILED = "login_failed", _("could not log in")
+    LOGGED_OUT = "logged_out", _("logged out")
+    PASSWORD_CHANGED = "password_changed", _("password changed")
+    API_KEY_ISSUED = "api_key_issued", _("API key issued")
+    API_KEY_REVOKED = "api_key_revoked", _("API key revoked")
+    SERVICE_KEY_ISSUED = "service_key_issued", _("service key issued")
+    PERSON_EXPORTED = "person_exported", _("person's data exported")
+    PERSON_DELETED = "person_deleted", _("person's data deleted")
+    # WhatsApp accounts
+    ACCOUNT_CREATED = "account_created", _("account created")
+    LINK_REQUESTED = "link_requested", _("QR code asked for")
+    QR_SHOWN = "qr_shown", _("QR code shown")
+    LINK_ABANDONED = "link_abandoned", _("QR code not scanned")
+    CONNECTED = "connected", _("connected")
+    RECONNECTING = "reconnecting", _("reconnecting")
+    CONFLICT = "conflict", _("opened somewhere else")
+    DISCONNECTED = "disconnected", _("disconnected")
+    LOGGED_OUT_FROM_PHONE = "logged_out_from_phone", _("logged out from the phone")
+    ACCOUNT_PAUSED = "account_paused", _("sending paused")
+    ACCOUNT_RESUMED = "account_resumed", _("sending resumed")
+    LIMITS_CHANGED = "limits_changed", _("limits changed")
+    # messages
+    MESSAGE_QUEUED = "message_queued", _("message queued")
+    SENT = "sent", _("message sent")
+    FAILED = "failed", _("message failed")
+    UNCERTAIN = "uncertain", _("message uncertain")
+    CANCELLED = "cancelled", _("message cancelled")
+    RETRIED = "retried", _("message tried again")
+    SETTLED = "settled", _("uncertain message settled")
+    OPTED_OUT = "opted_out", _("said stop")
+    # following up
+    REFERRALS_IMPORTED = "referrals_imported", _("referrals imported")
+    ENROLLED = "enrolled", _("referrals enrolled")
+    ENROLMENT_PAUSED = "enrolment_paused", _("enrolment paused")
+    ENROLMENT_RESUMED = "enrolment_resumed", _("enrolment resumed")
+    TARGET_PAUSED = "target_paused", _("follow-up paused")
+    TARGET_RESUMED = "target_resumed", _("follow-up resumed")
+    EXITED = "exited", _("left the sequence")
+    COMPLETED = "completed", _("sequence completed")
+    # what is said
+    TEMPLATE_CHANGED = "template_changed", _("template changed")
+    STEP_CHANGED = "step_changed", _("step changed")
+    CAMPAIGN_CREATED = "campaign_created", _("campaign created")
+    CAMPAIGN_ACTIVATED = "campaign_activated", _("campaign activated")
+    CAMPAIGN_PAUSED = "campaign_paused", _("campaign paused")
