@@ -48,7 +48,7 @@ def make_message(account, *, state=State.SENDING, **fields):
         "sending_at": NOW,
         "wa_id": "3EB0",
         "fence": 1,
-        "usage_day": NOW.date(),
+        "not_after": NOW,
         **fields,
     }
     Message.objects.filter(pk=message.pk).update(**fields)
