@@ -14,6 +14,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import ForeignKey, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Membership, Tenant
 from accounts.permissions import ADMINISTRATORS
@@ -52,6 +53,7 @@ else:
 
 __all__ = [
     "AuthenticationForm",
+    "CompanyFilter",
     "ConsoleAdmin",
     "ConsoleStackedInline",
     "ConsoleTabularInline",
@@ -61,6 +63,7 @@ __all__ = [
     "StaffOfCompany",
     "TenantScoped",
     "action",
+    "companies",
     "confirmed",
     "display",
     "tenant_ids",
@@ -74,6 +77,18 @@ def tenant_ids(request: HttpRequest) -> list[int]:
         memberships = Membership.objects.filter(user=request.user.pk or 0, role__in=ADMINISTRATORS)
         found = list(memberships.values_list("tenant_id", flat=True))
         request._console_tenant_ids = found  # type: ignore[attr-defined]
+    return found
+
+
+def companies(request: HttpRequest) -> dict[int, str]:
+    """Id and name of each company that a member of staff administers, by name; asked once."""
+    found: dict[int, str] | None = getattr(request, "_console_companies", None)
+    if found is None:
+        rows = Tenant.objects.order_by("name")
+        if not request.user.is_superuser:
+            rows = rows.filter(pk__in=tenant_ids(request))
+        found = dict(rows.values_list("pk", "name"))
+        request._console_companies = found  # type: ignore[attr-defined]
     return found
 
 
@@ -146,11 +161,9 @@ class TenantScoped(StaffOfCompany):
             obj.save(update_fields=changed)
 
     def get_list_filter(self, request: HttpRequest) -> Any:
-        """Names of companies are for superusers: a filter would show all of them."""
-        filters = super().get_list_filter(request)
-        if request.user.is_superuser:
-            return filters
-        return [name for name in filters if name != "tenant"]
+        """By company, where somebody administers several; never the names of other companies."""
+        filters = [name for name in super().get_list_filter(request) if name != "tenant"]
+        return [*filters, CompanyFilter] if len(companies(request)) > 1 else filters
 
     def formfield_for_foreignkey(
         self, db_field: ForeignKey[Any], request: HttpRequest, **kwargs: Any
@@ -164,6 +177,25 @@ class TenantScoped(StaffOfCompany):
             elif isinstance(registered, TenantScoped):
                 kwargs["queryset"] = registered.get_queryset(request)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+
+class CompanyFilter(SimpleListFilter):
+    """One of the companies that somebody administers."""
+
+    title: Any = _("company")
+    parameter_name = "company"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        self.tenant_path = model_admin.tenant_path
+        return [(str(pk), name) for pk, name in companies(request).items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        chosen = self.value()
+        if chosen is None:
+            return queryset
+        # Somebody else's company, or no number at all, has no rows here.
+        known = {key for key, _name in self.lookup_choices}
+        return queryset.filter(**{self.tenant_path: chosen}) if chosen in known else queryset.none()
 
 
 class QuestionFilter(SimpleListFilter):

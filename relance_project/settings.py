@@ -15,6 +15,7 @@ from typing import Any
 import dj_database_url
 import structlog
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 from environs import Env, EnvError
 
 from relance_project import local, navigation, redaction
@@ -107,6 +108,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    "django.contrib.humanize",
     "django.contrib.postgres",
     "rest_framework",
     "rest_framework_simplejwt.token_blacklist",
@@ -384,6 +386,9 @@ UNFOLD = {
     "SITE_TITLE": "Relance",
     "SITE_HEADER": "Relance",
     "SITE_URL": None,
+    "SHOW_HISTORY": True,
+    "DASHBOARD_CALLBACK": "campaigns.admin.dashboard.dashboard",
+    "STYLES": [lambda request: static("relance/console.css")],  # noqa: ARG005
     "SIDEBAR": {
         "show_search": True,
         "show_all_applications": False,

@@ -38,21 +38,20 @@ STATUS_COLOURS = {
 }
 
 
-def _sendable(rows: QuerySet[Any]) -> QuerySet[Any]:
-    return rows.filter(pk__in=Account.objects.sendable())
-
-
 class AccountQuestions(QuestionFilter):
     title = _("question")
     questions = {
-        "sends": (_("Who can send?"), _sendable),
-        "link": (
-            _("Who has to link again?"),
-            lambda rows: rows.filter(
-                status__in=[Status.LOGGED_OUT, Status.DISCONNECTED, Status.CONFLICT]
-            ),
+        "link": (_("Who needs a scan?"), lambda rows: rows.to_link(now=timezone.now())),
+        "no-worker": (
+            _("Who waits for a worker?"),
+            lambda rows: rows.without_worker(now=timezone.now()),
         ),
-        "paused": (_("Who is paused?"), lambda rows: rows.exclude(sending_paused_at=None)),
+        "at-limit": (
+            _("Who has used up today’s limit?"),
+            lambda rows: rows.at_limit(now=timezone.now()),
+        ),
+        "paused": (_("Who is paused?"), lambda rows: rows.paused()),
+        "sends": (_("Who can send?"), lambda rows: rows.sendable()),
     }
 
 

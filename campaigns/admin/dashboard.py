@@ -1,0 +1,287 @@
+"""The admin's home: what waits for a person, and how it is going, of the companies one administers.
+
+Each plot is a `Plot`: what Chart.js draws, and the same numbers as a table for everybody else.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import Http404, HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.console import CompanyFilter, companies
+from campaigns import statistics
+from campaigns.models import Target
+from whatsapp import explaining
+from whatsapp.models import Account
+
+DAYS = 14
+# Unfold's names; one colour means one thing in every plot.
+COLOURS = {
+    "sent": "var(--color-base-400)",
+    "delivered": "var(--color-primary-400)",
+    "read": "var(--color-primary-700)",
+    "good": "var(--color-primary-600)",
+    "bad": "var(--color-red-600)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A plot and the table that says the same. `summary` is its one sentence."""
+
+    name: str
+    title: str
+    summary: str
+    kind: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    colours: Sequence[str]
+    horizontal: bool = False
+
+    @property
+    def empty(self) -> bool:
+        return not any(any(row[1:]) for row in self.rows)
+
+    @property
+    def data(self) -> str:
+        """For Unfold's Chart.js: a data set for each column after the first."""
+        sets = [
+            {
+                "label": header,
+                "data": [row[number] for row in self.rows],
+                "backgroundColor": colour,
+                "borderColor": colour,
+                "displayYAxis": True,
+                "maxTicksXLimit": 7,
+            }
+            for number, (header, colour) in enumerate(
+                zip(self.headers[1:], self.colours, strict=True), start=1
+            )
+        ]
+        return json.dumps({"labels": [str(row[0]) for row in self.rows], "datasets": sets})
+
+    @property
+    def options(self) -> str:
+        whole = {"ticks": {"precision": 0, "color": "#6b7280"}, "beginAtZero": True}
+        names = {"ticks": {"color": "#6b7280", "autoSkip": not self.horizontal}}
+        return json.dumps(
+            {
+                "animation": False,
+                "responsive": True,
+                "maintainAspectRatio": False,
+                "indexAxis": "y" if self.horizontal else "x",
+                "maxBarThickness": 24,
+                "plugins": {"legend": {"display": len(self.colours) > 1, "position": "bottom"}},
+                "scales": {"x": whole, "y": names} if self.horizontal else {"x": names, "y": whole},
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something that waits for a person; `link` leads to the rows, `count` says how many."""
+
+    text: str
+    count: int
+    link: str
+    icon: str
+    urgent: bool
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Fill the context of the admin's home (UNFOLD["DASHBOARD_CALLBACK"]). Raises Http404."""
+    known = companies(request)
+    chosen = request.GET.get(CompanyFilter.parameter_name, "")
+    if chosen and chosen not in {str(pk) for pk in known}:
+        raise Http404(f"company: you administer none with the id {chosen[:40]!r}")
+    ids = [int(chosen)] if chosen else list(known)
+    now = timezone.now()
+    since = now - dt.timedelta(days=DAYS - 1)
+    usage = statistics.usage(ids, now=now)
+    return context | {
+        "any_company": bool(known),
+        "companies": known if len(known) > 1 else {},
+        "company_parameter": CompanyFilter.parameter_name,
+        "chosen": chosen,
+        "questions": _questions(ids, chosen=chosen, now=now),
+        "plots": [
+            _per_day(ids, since=since, now=now),
+            _funnel(ids, since=since, now=now),
+            _accounts(ids),
+            _failures(ids, since=since, now=now),
+        ],
+        "usage": usage,
+        "days": DAYS,
+        "now": now,
+    }
+
+
+def _questions(ids: list[int], *, chosen: str, now: dt.datetime) -> list[Question]:
+    found = statistics.open_questions(ids, now=now)
+
+    def link(model: str, **query: str) -> str:
+        if chosen:
+            query[CompanyFilter.parameter_name] = chosen
+        return f"{reverse(f'admin:{model}_changelist')}?{urlencode(query)}"
+
+    message, account, target = "whatsapp_message", "whatsapp_account", "campaigns_target"
+    asked = [
+        Question(
+            ngettext(
+                "message may or may not have arrived: decide",
+                "messages may or may not have arrived: decide",
+                found.uncertain,
+            ),
+            found.uncertain, link(message, show="uncertain"), "help", urgent=True,
+        ),
+        Question(
+            ngettext("account needs a scan", "accounts need a scan", found.accounts_to_link),
+            found.accounts_to_link, link(account, show="link"), "qr_code_scanner", urgent=True,
+        ),
+        Question(
+            ngettext(
+                "account waits for a worker", "accounts wait for a worker",
+                found.accounts_without_worker,
+            ),
+            found.accounts_without_worker, link(account, show="no-worker"), "cloud_off",
+            urgent=True,
+        ),
+        Question(
+            ngettext("message is stuck", "messages are stuck", found.stuck),
+            found.stuck, link(message, show="stuck"), "hourglass_disabled", urgent=True,
+        ),
+        Question(
+            ngettext(
+                "message failed in 24 hours", "messages failed in 24 hours", found.failed_today
+            ),
+            found.failed_today, link(message, show="failed"), "error", urgent=False,
+        ),
+        Question(
+            ngettext("account is paused", "accounts are paused", found.accounts_paused),
+            found.accounts_paused, link(account, show="paused"), "pause_circle", urgent=False,
+        ),
+        Question(
+            ngettext(
+                "account has used up today’s limit", "accounts have used up today’s limit",
+                found.accounts_at_limit,
+            ),
+            found.accounts_at_limit, link(account, show="at-limit"), "speed", urgent=False,
+        ),
+    ]  # fmt: skip
+    asked += [
+        Question(
+            _("held: %(reason)s") % {"reason": Target.Hold(hold).label},
+            count, link(target, show="held", hold__exact=hold), "front_hand", urgent=False,
+        )
+        for hold, count in found.held.items()
+    ]  # fmt: skip
+    return [question for question in asked if question.count]
+
+
+def _per_day(ids: list[int], *, since: dt.datetime, now: dt.datetime) -> Plot:
+    days = statistics.days(ids, since=_midnight(since), until=now)
+    sent = sum(day.sent for day in days)
+    read = sum(day.read for day in days)
+    return Plot(
+        name="days",
+        title=_("Messages by the day they were sent"),
+        summary=_("%(sent)d sent in %(days)d days, %(percent)d %% of them read so far.")
+        % {"sent": sent, "days": DAYS, "percent": round(100 * read / sent) if sent else 0},
+        kind="bar",
+        headers=[_("Day"), _("sent"), _("delivered"), _("read")],
+        rows=[
+            [date_format(day.day, "j M"), day.sent, day.delivered, day.read] for day in days
+        ],
+        colours=[COLOURS["sent"], COLOURS["delivered"], COLOURS["read"]],
+    )  # fmt: skip
+
+
+def _midnight(moment: dt.datetime) -> dt.datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _funnel(ids: list[int], *, since: dt.datetime, now: dt.datetime) -> Plot:
+    funnel = statistics.funnel(ids, since=_midnight(since), until=now)
+    left = ", ".join(
+        f"{count} {Target.ExitReason(reason).label}" for reason, count in funnel.exited.items()
+    )
+    return Plot(
+        name="funnel",
+        title=_("How far people come"),
+        summary=_(
+            "Of %(enrolled)d people enrolled in %(days)d days, %(active)d are under way, "
+            "%(completed)d got every message; left before: %(left)s."
+        )
+        % {
+            "enrolled": funnel.enrolled,
+            "days": DAYS,
+            "active": funnel.active,
+            "completed": funnel.completed,
+            "left": left or _("nobody"),
+        },
+        kind="bar",
+        headers=[_("Step"), _("people")],
+        rows=[
+            [_("enrolled"), funnel.enrolled],
+            *(
+                [_("step %(n)d done") % {"n": number}, count]
+                for number, count in enumerate(funnel.reached, start=1)
+            ),
+        ],
+        colours=[COLOURS["good"]],
+        horizontal=True,
+    )
+
+
+def _accounts(ids: list[int]) -> Plot:
+    found = statistics.accounts(ids)
+    rows = [[str(Account.Status(s).label), count] for s, count in found.by_status.items() if count]
+    return Plot(
+        name="accounts",
+        title=_("Accounts by status"),
+        summary=ngettext(
+            "%(connected)d of %(count)d account is connected; %(paused)d paused.",
+            "%(connected)d of %(count)d accounts are connected; %(paused)d paused.",
+            sum(found.by_status.values()),
+        )
+        % {
+            "connected": found.by_status[Account.Status.CONNECTED],
+            "count": sum(found.by_status.values()),
+            "paused": found.paused,
+        },
+        kind="bar",
+        headers=[_("Status"), _("accounts")],
+        rows=rows,
+        colours=[COLOURS["good"]],
+        horizontal=True,
+    )
+
+
+def _failures(ids: list[int], *, since: dt.datetime, now: dt.datetime) -> Plot:
+    found = statistics.failures(ids, since=_midnight(since), until=now)
+    return Plot(
+        name="failures",
+        title=_("Failures by reason"),
+        summary=ngettext(
+            "%(count)d message failed in %(days)d days.",
+            "%(count)d messages failed in %(days)d days.",
+            found.total,
+        )
+        % {"count": found.total, "days": DAYS},
+        kind="bar",
+        headers=[_("Reason"), _("messages")],
+        rows=[[explaining.reason(code), count] for code, count in list(found.by_code.items())[:10]],
+        colours=[COLOURS["bad"]],
+        horizontal=True,
+    )
