@@ -11,6 +11,7 @@ from celery.signals import setup_logging
 from kombu import Queue
 
 from relance_project import local
+from whatsapp import remote  # noqa: F401 - registers what `inspect` and `control` can ask
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "relance_project.settings")
 

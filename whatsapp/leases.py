@@ -91,7 +91,7 @@ def take(account_id: int, holder: Holder) -> Held | None:
                 UPDATE whatsapp_lease
                 SET fence = fence + 1, worker = %s, instance = %s, host = %s, boot_id = %s,
                     pid = %s, pid_started = %s, browser_group = NULL, browser_started = NULL,
-                    taken_at = clock_timestamp(),
+                    memory = NULL, taken_at = clock_timestamp(),
                     lease_until = clock_timestamp() + make_interval(secs => %s)
                 WHERE account_id = %s RETURNING fence
                 """,
@@ -168,6 +168,15 @@ def record_browser(held: Held, group: int | None) -> bool:
     )
 
 
+def record_memory(held: Held, used: int) -> bool:
+    """Note the bytes that the browser takes, for people. False when the lease is lost."""
+    return bool(
+        Lease.objects.filter(
+            account_id=held.account_id, fence=held.fence, instance=held.holder.instance
+        ).update(memory=used)
+    )
+
+
 def release(held: Held) -> bool:
     """Give the account back; call it after the browser has ended. False when it was lost."""
     return bool(
@@ -179,6 +188,7 @@ def release(held: Held) -> bool:
             instance="",
             browser_group=None,
             browser_started=None,
+            memory=None,
             pid=None,
             pid_started=None,
         )

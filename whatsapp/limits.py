@@ -318,6 +318,39 @@ def snapshot(account: Account, *, now: datetime) -> Allowance:
     return Allowance(sent, account.limit_per_day, remaining, to_midnight, remaining == 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Paced:
+    """What Redis knows of an account: places taken today and in the last 60 seconds."""
+
+    day: dt.date
+    today: int
+    minute: int
+    last_at: datetime | None
+
+
+def paced(account: Account) -> Paced | None:
+    """What Redis has counted, None when it must be told again (`seed`). Raises `Unavailable`."""
+    redis_server = server()
+    try:
+        state: str | None = redis_server.client.get(key(account.pk))  # type: ignore[assignment]
+        seconds, microseconds = redis_server.client.time()
+    except redis.RedisError as error:
+        raise Unavailable(f"Redis does not answer ({type(error).__name__})") from error
+    if state is None or state[:40] != redis_server.run_id:
+        return None
+    now = datetime.fromtimestamp(seconds, tz=dt.UTC) + dt.timedelta(microseconds=microseconds)
+    places = [
+        datetime.fromtimestamp(int(state[at : at + 16]) / 1e6, tz=dt.UTC)
+        for at in range(60, len(state), 16)
+    ]
+    return Paced(
+        day=dt.date.fromisoformat(state[40:50]),
+        today=int(state[50:60]),
+        minute=sum(now - at < MINUTE for at in places),
+        last_at=places[-1] if places else None,
+    )
+
+
 def seconds_to_midnight(tenant: Tenant, *, now: datetime | None = None) -> float:
     """Seconds until the tenant's day ends; 23 or 25 hours' days included."""
     zone: zoneinfo.ZoneInfo = tenant.zone

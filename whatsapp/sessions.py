@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connections
 
-from whatsapp import leases, profiles
+from whatsapp import doorbells, leases, profiles
 from whatsapp.driver.base import Driver, DriverFactory, Event, IncomingMessage
 from whatsapp.upkeep import Upkeep
 
@@ -52,6 +52,8 @@ class Session:
     probed_at: float = field(default_factory=time.monotonic)
     chats_stuck: int = 0  # times a chat was busy with a send nobody answered
     noted_group: int | None = None  # the browser's process group, as the lease knows it
+    memory: int = 0  # bytes its browser took when it was last measured; 0: not yet
+    noted_memory: int = 0  # the same, as the lease knows it
     lost: str = ""  # why the browser is of no more use
     closing: threading.Event = field(default_factory=threading.Event)
 
@@ -95,6 +97,7 @@ class SessionPool:
         self._claiming: set[int] = set()  # slots kept for accounts that are being taken
         self._wakes = ThreadPoolExecutor(max_workers=8, thread_name_prefix="wake")
         self._upkeep = Upkeep(self, on_event)
+        self._ended = False
 
     # --------------------------------------------------------------------------- life cycle
 
@@ -103,9 +106,25 @@ class SessionPool:
         self._upkeep.start()
 
     def stop(self) -> None:
+        """End everything, in order: see `drain`. For good."""
+        self._ended = True
+        self.drain()
+        self._wakes.shutdown(wait=False, cancel_futures=True)
+        self._upkeep.stop()
+
+    @property
+    def state(self) -> str:
+        """``taking`` accounts, ``draining``, or ``drained``."""
+        with self._lock:
+            if not self.stopping.is_set():
+                return "taking"
+            return "draining" if self._sessions or self._busy else "drained"
+
+    def drain(self) -> None:
         """Let what is being sent finish, close every browser, give every lease back.
 
-        No account is taken any more; leases are renewed until the last browser has ended.
+        No account is taken until `undrain`; leases are renewed until the last browser has ended.
+        Returns when that is done, or after `STOP_SECONDS`.
         """
         with self._lock:
             self.stopping.set()
@@ -114,14 +133,21 @@ class SessionPool:
         while time.monotonic() < until:
             with self._lock:
                 sessions = list(self._sessions.values())
-                if not sessions and not self._busy:
-                    break
+                # Somebody may have let it take accounts again since the last look.
+                if not self.stopping.is_set() or not (sessions or self._busy):
+                    return
             with ThreadPoolExecutor(max_workers=8) as closers:
                 list(closers.map(self._close_on_stop, sessions))
             with self._lock:
                 self._lock.wait_for(lambda: not self._busy, 1.0)
-        self._wakes.shutdown(wait=False, cancel_futures=True)
-        self._upkeep.stop()
+
+    def undrain(self) -> bool:
+        """Take accounts again. False while it is still draining, or when the worker stops."""
+        with self._lock:
+            if self._ended or self._sessions or self._busy:
+                return False
+            self.stopping.clear()
+            return True
 
     def _close_on_stop(self, session: Session) -> None:
         # A send that has begun is finished first: its thread sees `stopping` right after it. A
@@ -131,6 +157,8 @@ class SessionPool:
             with self._lock:
                 self._lock.wait_for(lambda: session.account_id not in self._busy, patience)
         self.close(session, reason="worker stops")
+        with contextlib.suppress(DatabaseError):
+            doorbells.ring([session.account_id])  # another worker takes over at once
         connections.close_all()
 
     # ------------------------------------------------------------------------------- turns

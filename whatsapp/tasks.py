@@ -20,7 +20,7 @@ from django.db import connection
 from django.db.models import Q
 from django.utils import timezone
 
-from whatsapp import doorbells, driving, events, leases, notices, sending
+from whatsapp import doorbells, driving, events, leases, notices, remote, sending
 from whatsapp.driver.base import DriverFactory, Event
 from whatsapp.driver.chromium import ChromiumFactory
 from whatsapp.driver.launch import ChromiumConfig
@@ -28,8 +28,6 @@ from whatsapp.models import Account
 from whatsapp.sessions import Session, SessionPool
 
 log = structlog.get_logger(__name__)
-
-_pools: list[SessionPool] = []  # one in a browser worker, none elsewhere
 
 
 @shared_task(name=doorbells.DRIVE)
@@ -93,9 +91,9 @@ def ring_waiting() -> int:
 
 def the_pool() -> SessionPool:
     """The pool of this worker process. Raises `RuntimeError` outside of a browser worker."""
-    if not _pools:
+    if not remote.pools:
         raise RuntimeError("drive runs on a browser worker only: start one with -Q browser")
-    return _pools[0]
+    return remote.pools[0]
 
 
 def make_factory() -> DriverFactory:
@@ -149,7 +147,7 @@ def open_pool(sender: Any, **_: object) -> None:
         return
     pool = make_pool(sender.hostname, make_factory())
     pool.start()
-    _pools.append(pool)
+    remote.pools.append(pool)
     free = Q(lease=None) | Q(lease__lease_until=None) | Q(lease__worker=sender.hostname)
     linked = Account.objects.filter(free, enabled=True, status__in=Account.LINKED_STATUSES)
     for account_id in linked.values_list("pk", flat=True):
@@ -159,6 +157,6 @@ def open_pool(sender: Any, **_: object) -> None:
 @worker_shutting_down.connect
 def close_pool(**_: object) -> None:
     """Warm shutdown: finish what is being sent, close the browsers, give the leases back."""
-    for pool in _pools:
+    for pool in remote.pools:
         # Celery runs this in the main thread, in a signal handler: closing takes seconds.
         threading.Thread(target=pool.stop, name="closing").start()

@@ -81,6 +81,9 @@ class Upkeep:
                 group = session.driver.process_group
                 if group != session.noted_group and leases.record_browser(session.held, group):
                     session.noted_group = group
+                used = session.memory
+                if used != session.noted_memory and leases.record_memory(session.held, used):
+                    session.noted_memory = used
         except DatabaseError as error:
             log.warning("heartbeat not written", error=type(error).__name__)
             return
@@ -129,6 +132,8 @@ class Upkeep:
                 self._pool.close_soon(session, reason="lease over", keep_lease=True)
             elif now - session.probed_at > PROBE_SECONDS:
                 self._probe(session, now)
+            elif session.opened and not session.memory:
+                session.memory = _memory(session)
             elif (
                 (session.link_ends is not None and now > session.link_ends)
                 or (session.look_again is not None and now > session.look_again)
@@ -139,9 +144,13 @@ class Upkeep:
     def _probe(self, session: Session, now: float) -> None:
         """Driving asks the page, which notices one that hangs; its memory is measured here."""
         session.probed_at = now
-        group = session.driver.process_group
-        used = processes.memory(group) if group is not None else 0
-        if used > settings.WHATSAPP_MEMORY_MB * 2**20:
-            log.warning("browser too large", account_id=session.account_id, used=used)
+        session.memory = _memory(session)
+        if session.memory > settings.WHATSAPP_MEMORY_MB * 2**20:
+            log.warning("browser too large", account_id=session.account_id, used=session.memory)
             session.lost = "recycled: it took too much memory"
         self._pool.wake(session.account_id)
+
+
+def _memory(session: Session) -> int:
+    group = session.driver.process_group
+    return processes.memory(group) if group is not None else 0

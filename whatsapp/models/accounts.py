@@ -205,6 +205,9 @@ class Lease(models.Model):
     pid_started = models.PositiveBigIntegerField(null=True, help_text=_("Clock ticks since boot"))
     browser_group = models.PositiveIntegerField(null=True, help_text=_("Process group of Chromium"))
     browser_started = models.PositiveBigIntegerField(null=True)
+    memory = models.PositiveBigIntegerField(
+        null=True, help_text=_("Bytes its browser took when it was last measured, each minute")
+    )
     lease_until = models.DateTimeField(null=True)
     taken_at = models.DateTimeField(null=True)
 
