@@ -3,19 +3,17 @@
     Authorization: Bearer rl_4f1c09ab77d2_…      (or: Api-Key rl_4f1c09ab77d2_…)
 
 A key is good for one company, with a role like a person's and for the scopes it was given. Only an
-HMAC of it is kept, under a key derived from WHATSAPP_SESSION_SECRET: the secret has 256 random
-bits, so that a slow hash would protect nothing and cost every call.
+HMAC of it is kept (`Tenant.hash`): the secret has 256 random bits, so that a slow hash would
+protect nothing and cost every call.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 from django.db.models import Q
@@ -24,11 +22,12 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from accounts import activity, sealed
+from accounts import activity
 from accounts.activity import Actor, Verb
 from accounts.models import ApiKey, Tenant
 
 PREFIX = "rl_"
+PURPOSE = "api-key"
 SCHEMES = ("Bearer ", "Api-Key ")
 _ID_LENGTH = len(PREFIX) + 12
 
@@ -51,7 +50,7 @@ def issue(
             tenant=tenant,
             name=name,
             key_id=key_id,
-            digest=_digest(text, settings.WHATSAPP_SESSION_SECRETS[0]),
+            digest=tenant.hash(text, purpose=PURPOSE),
             role=role,
             scopes=sorted(set(scopes)),
             created_by_id=actor.user_id,
@@ -92,24 +91,13 @@ def find(text: str, *, now: datetime) -> ApiKey | None:
         .filter(Q(expires_at=None) | Q(expires_at__gt=now))
         .first()
     )
-    # The same work whether the id is known or not; ids are no secret, what follows them is.
-    kept = key.digest if key is not None else "0" * 64
-    newest, *older = settings.WHATSAPP_SESSION_SECRETS
-    if not hmac.compare_digest(_digest(text, newest), kept):
-        if not any(hmac.compare_digest(_digest(text, secret), kept) for secret in older):
-            return None
-        # The secret was rotated since: from now on the key no longer needs the old one.
-        ApiKey.objects.filter(pk=key.pk if key else 0).update(digest=_digest(text, newest))
-    if key is not None:
-        ApiKey.objects.filter(pk=key.pk).filter(
-            Q(last_used_at=None) | Q(last_used_at__lt=now - timedelta(minutes=1))
-        ).update(last_used_at=now)
+    # Ids are no secret, so it may show in the time whether one exists; what follows them must not.
+    if key is None or not hmac.compare_digest(key.tenant.hash(text, purpose=PURPOSE), key.digest):
+        return None
+    ApiKey.objects.filter(pk=key.pk).filter(
+        Q(last_used_at=None) | Q(last_used_at__lt=now - timedelta(minutes=1))
+    ).update(last_used_at=now)
     return key
-
-
-def _digest(text: str, secret: str) -> str:
-    key = sealed.derive_key(secret, purpose="api-key")
-    return hmac.new(key, text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
 
 
 class ApiKeyAuthentication(BaseAuthentication):

@@ -1,12 +1,14 @@
-"""Tokens: what simplejwt's serializers leave open is closed here."""
+"""Tokens, where what simplejwt leaves open is closed; keys; lines of the activity log."""
 
 from __future__ import annotations
 
 import hmac
-from typing import Any
+from datetime import datetime
+from typing import Any, ClassVar
 
 from django.contrib.auth.signals import user_logged_in
 from django.db import transaction
+from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework_simplejwt.serializers import TokenObtainPairSerializer, TokenRefreshSerializer
@@ -15,7 +17,8 @@ from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from rest_framework_simplejwt.tokens import RefreshToken
 from rest_framework_simplejwt.utils import get_md5_hash_password
 
-from accounts.models import User
+from accounts.models import Activity, ApiKey, Membership, User
+from accounts.verbs import ActorKind, Verb
 
 
 class LogIn(TokenObtainPairSerializer):
@@ -52,3 +55,92 @@ class Logout(serializers.Serializer[Any]):
     """The refresh token that ends."""
 
     refresh = serializers.CharField(max_length=2000)
+
+
+class KeyBody(serializers.Serializer[Any]):
+    """A key to be issued."""
+
+    name = serializers.CharField(max_length=80)
+    role = serializers.ChoiceField(choices=Membership.Role.values, default=Membership.Role.AGENT)
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=ApiKey.Scope.values),
+        min_length=1,
+        max_length=len(ApiKey.Scope.values),
+    )
+    expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+
+    def validate_expires_at(self, value: datetime | None) -> datetime | None:
+        if value is not None and value <= timezone.now():
+            raise serializers.ValidationError("this time is past: give a later one, or none")
+        return value
+
+
+class KeyDescription(serializers.ModelSerializer[ApiKey]):
+    """A key without its text."""
+
+    created_by = serializers.CharField(source="created_by.username", default=None, allow_null=True)
+    scopes = serializers.ListField(child=serializers.ChoiceField(choices=ApiKey.Scope.values))
+
+    class Meta:
+        model = ApiKey
+        fields: tuple[str, ...] = (
+            "id",
+            "name",
+            "key_id",
+            "role",
+            "scopes",
+            "created_by",
+            "created_at",
+            "expires_at",
+            "revoked_at",
+            "last_used_at",
+        )
+        read_only_fields = fields
+
+
+class IssuedKey(KeyDescription):
+    key = serializers.CharField(help_text="The whole key; shown this once")
+
+    class Meta(KeyDescription.Meta):
+        fields: tuple[str, ...] = (*KeyDescription.Meta.fields, "key")
+
+
+class ActivityFilter(serializers.Serializer[Any]):
+    """Query parameters of the activity log."""
+
+    LOOKUPS: ClassVar = {
+        "verb": "verb",
+        "actor": "actor_name",
+        "actor_kind": "actor_kind",
+        "subject_type": "subject_type",
+        "subject_id": "subject_id",
+        "since": "at__gte",
+        "until": "at__lt",
+    }
+    verb = serializers.ChoiceField(choices=Verb.values, required=False)
+    actor = serializers.CharField(max_length=150, required=False)
+    actor_kind = serializers.ChoiceField(choices=ActorKind.values, required=False)
+    subject_type = serializers.CharField(
+        max_length=60, required=False, help_text="whatsapp.account"
+    )
+    subject_id = serializers.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
+    since = serializers.DateTimeField(required=False)
+    until = serializers.DateTimeField(required=False)
+
+
+class ActivityLine(serializers.ModelSerializer[Activity]):
+    class Meta:
+        model = Activity
+        fields = (
+            "id",
+            "at",
+            "verb",
+            "actor_kind",
+            "actor_name",
+            "address",
+            "subject_type",
+            "subject_id",
+            "subject_name",
+            "detail",
+        )
+        read_only_fields = fields

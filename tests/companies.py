@@ -7,9 +7,12 @@ owns another company and must never see anything of Acme's.
 from dataclasses import dataclass, field
 
 from django.core.cache import cache
+from django.utils import timezone
 from rest_framework.test import APIClient
 from rest_framework_simplejwt.tokens import RefreshToken
 
+from accounts import api_keys
+from accounts.activity import SYSTEM
 from accounts.models import Membership, ServiceKey, Tenant, User
 from campaigns.models import Referrer
 from whatsapp.models import Account
@@ -68,6 +71,21 @@ def client(user: User | None = None, **headers: str) -> APIClient:
 
 def issue_key(company: Company, name: str = "billing") -> tuple[ServiceKey, str]:
     return ServiceKey.issue(tenant=company.tenant, name=name)
+
+
+def program(company: Company, *scopes: str, role: str = "owner", **headers: str) -> APIClient:
+    """A caller with an API key of `company`."""
+    _key, text = api_keys.issue(
+        tenant=company.tenant,
+        name="a program",
+        role=role,
+        scopes=scopes,
+        actor=SYSTEM,
+        now=timezone.now(),
+    )
+    made = APIClient()
+    made.credentials(HTTP_AUTHORIZATION=f"Bearer {text}", **headers)
+    return made
 
 
 def forget_limits() -> None:

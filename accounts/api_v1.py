@@ -1,0 +1,127 @@
+"""`/api/v1/api-keys` and `/api/v1/activity`: a company's keys, and what was done in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import api_keys
+from accounts.models import Activity, ApiKey, Membership
+from accounts.permissions import ADMINISTRATORS
+from accounts.problems import Problem
+from accounts.routes import TenantRoute
+from accounts.serializers import (
+    ActivityFilter,
+    ActivityLine,
+    IssuedKey,
+    KeyBody,
+    KeyDescription,
+)
+
+COMPANY = OpenApiParameter(
+    "X-Tenant", str, OpenApiParameter.HEADER, description="Which company, if you have several"
+)
+# Weakest last: nobody issues a key that may do more than they may themselves.
+RANKS = list(Membership.Role.values)
+
+
+@extend_schema(tags=["keys"], parameters=[COMPANY])
+class KeysView(TenantRoute):
+    """Keys are issued by people: a key that issues keys could not be taken back."""
+
+    roles = ADMINISTRATORS
+    calls_per_minute = {"GET": 100, "POST": 20}
+
+    @extend_schema(
+        summary="Your company's API keys",
+        description="Revoked and expired ones included; their text is never shown again.",
+        responses={200: KeyDescription(many=True)},
+    )
+    def get(self, request: Request) -> Response:  # noqa: ARG002
+        keys = ApiKey.objects.filter(tenant=self.tenant).select_related("created_by")
+        return Response(KeyDescription(keys.order_by("-id"), many=True).data)
+
+    @extend_schema(
+        summary="Issue an API key",
+        description=(
+            "`key` is in this answer only. The program sends it as `Authorization: Bearer rl_…`."
+        ),
+        request=KeyBody,
+        responses={201: IssuedKey},
+        examples=[
+            OpenApiExample(
+                "a program that imports referrals",
+                value={"name": "CRM", "role": "manager", "scopes": ["referrals:write"]},
+                request_only=True,
+            )
+        ],
+    )
+    def post(self, request: Request) -> Response:
+        body = KeyBody(data=request.data)
+        body.is_valid(raise_exception=True)
+        given = body.validated_data
+        if RANKS.index(given["role"]) < RANKS.index(self.role):
+            raise Problem.of_field("role", "role", f"your own role is {self.role}: give no higher")
+        key, text = api_keys.issue(
+            tenant=self.tenant, actor=self.actor, now=timezone.now(), **given
+        )
+        answer = Response({**KeyDescription(key).data, "key": text}, status=201)
+        answer["Cache-Control"] = "no-store"
+        return answer
+
+
+@extend_schema(tags=["keys"], parameters=[COMPANY])
+class KeyView(TenantRoute):
+    roles = ADMINISTRATORS
+    calls_per_minute = {"DELETE": 60}
+
+    @extend_schema(
+        summary="Revoke an API key",
+        description="At once. Revoking it again changes nothing.",
+        responses={204: OpenApiResponse(description="It is revoked.")},
+    )
+    def delete(self, request: Request, pk: int) -> Response:  # noqa: ARG002
+        key = ApiKey.objects.filter(tenant=self.tenant, pk=pk).first()
+        if key is None:
+            raise Problem(404, "not_found", "There is no such key.")
+        api_keys.revoke(key, actor=self.actor, now=timezone.now())
+        return Response(status=204)
+
+
+class NewestFirst(CursorPagination):
+    page_size = 50
+    page_size_query_param = "limit"
+    max_page_size = 500
+    ordering = ("-at", "-id")
+
+
+@extend_schema(tags=["activity"], parameters=[COMPANY, ActivityFilter])
+class ActivityView(TenantRoute):
+    roles = ADMINISTRATORS
+    scopes = {"GET": "activity:read"}
+    calls_per_minute = {"GET": 100}
+
+    @extend_schema(
+        summary="What was done, newest first",
+        description="Follow `next` for older lines.",
+        parameters=[
+            OpenApiParameter("cursor", str, description="From `next` or `previous`"),
+            OpenApiParameter("limit", int, description="Lines on a page, 500 at most"),
+        ],
+        responses={200: ActivityLine(many=True)},
+    )
+    def get(self, request: Request) -> Response:
+        asked = ActivityFilter(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        wanted: dict[str, Any] = {
+            ActivityFilter.LOOKUPS[name]: value for name, value in asked.validated_data.items()
+        }
+        rows = Activity.objects.filter(tenant=self.tenant, **wanted)
+        pages = NewestFirst()
+        page = pages.paginate_queryset(rows, request, view=self)
+        return pages.get_paginated_response(ActivityLine(page, many=True).data)
