@@ -167,6 +167,7 @@ def end_locked(
         ended_at=now,
         next_due_at=None,
         open_message=None,
+        paused_at=None,
         hold="",
         hold_detail="",
     )

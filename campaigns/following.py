@@ -72,7 +72,7 @@ def follow(message: Message, *, now: datetime, wait: bool) -> None:
             and target.open_message_id is None
         )
         if message.state == State.QUEUED:
-            _queued_again(target, message, number, was_held=was_held, ours=waits_here, now=now)
+            _queued_again(target, message, number, ours=waits_here, now=now)
         elif message.state in Message.ARRIVED:
             _arrived(target, message, number, was_held=was_held, ours=waits_here, now=now)
         elif target.state != Target.State.ACTIVE or not (waits_here or was_held):
@@ -95,7 +95,7 @@ def _advance(target: Target, number: int, *, slot_moved: bool, now: datetime) ->
     if following is None:
         target.state = Target.State.COMPLETED
         target.ended_at = now
-        target.next_due_at = None
+        target.next_due_at = target.paused_at = None
     else:
         if not slot_moved:
             target.slot_at += following.delay
@@ -158,12 +158,16 @@ def _uncertain(target: Target, number: int, *, now: datetime) -> None:
 
 
 def _queued_again(
-    target: Target, message: Message, number: int, *, was_held: bool, ours: bool, now: datetime
+    target: Target, message: Message, number: int, *, ours: bool, now: datetime
 ) -> None:
     """Refused before it left, or a person wants it sent again: unless nobody is to get it now."""
-    if target.state == Target.State.ACTIVE and ours:
-        return
-    if target.state == Target.State.ACTIVE and was_held:
+    # The step before the next one, which a person sends again: the target goes back to it.
+    was_last = target.steps_done == number and target.open_message_id is None
+    if target.state == Target.State.ACTIVE and (ours or was_last):
+        if target.paused_at is not None:
+            outbox.hold_back([message.pk])
+        if ours:
+            return
         following = _step_after(target.campaign_id, number)
         step = following or Step.objects.filter(campaign=target.campaign_id, number=number).first()
         target.slot_at -= step.delay if step else dt.timedelta(0)
@@ -213,18 +217,24 @@ def on_contact_opted_out(*, contact: Contact, now: datetime, **_: Any) -> None:
 def on_sending_resumed(
     *, account: Account, paused_for: dt.timedelta, now: datetime, **_: Any
 ) -> None:
-    """Every place moves on by the length of the pause; of a newer target by what it saw of it."""
+    """Every place moves on by the length of the pause; of a newer target by what it saw of it.
+
+    One that is paused itself moves by what came before that: `targets.resume` adds the rest.
+    """
     params: dict[str, Any] = {"account": account.pk, "paused": paused_for, "now": now}
     with connection.cursor() as cursor:
         cursor.execute(
             """
             WITH locked AS (
-                SELECT id FROM campaigns_target
-                WHERE account_id = %(account)s AND state = 'active' ORDER BY id FOR UPDATE)
+                SELECT id, paused_at, enrolled_at FROM campaigns_target
+                WHERE account_id = %(account)s AND state = 'active' ORDER BY id FOR UPDATE
+            ), moved AS (
+                SELECT id, greatest('0', coalesce(paused_at, %(now)s)
+                                         - greatest(%(now)s - %(paused)s, enrolled_at)) AS by
+                FROM locked)
             UPDATE campaigns_target AS target
-            SET slot_at = slot_at + least(%(paused)s, greatest(%(now)s - enrolled_at, '0')),
-                next_due_at = next_due_at + least(%(paused)s, greatest(%(now)s - enrolled_at, '0'))
-            FROM locked WHERE target.id = locked.id
+            SET slot_at = slot_at + moved.by, next_due_at = next_due_at + moved.by
+            FROM moved WHERE target.id = moved.id
             """,
             params,
         )

@@ -42,7 +42,7 @@ def release_referrers(referrer_ids: Sequence[int], *, now: datetime) -> int:
 def _release(held: QuerySet[Target], *, now: datetime) -> int:
     with transaction.atomic():
         rows = dict(
-            held.filter(state=Target.State.ACTIVE)
+            held.filter(state=Target.State.ACTIVE, paused_at=None)
             .select_for_update(of=("self",))
             .order_by("id")
             .values_list("id", "account_id")

@@ -61,7 +61,7 @@ CROSS JOIN LATERAL (
            hold
     FROM campaigns_target AS due
     WHERE due.account_id = turn.account_id AND due.state = 'active'
-      AND due.open_message_id IS NULL AND due.next_due_at <= %s
+      AND due.open_message_id IS NULL AND due.paused_at IS NULL AND due.next_due_at <= %s
     ORDER BY due.next_due_at, due.id LIMIT turn.room
     FOR UPDATE SKIP LOCKED
 ) AS target
@@ -80,7 +80,8 @@ WITH lapsed AS (
     JOIN campaigns_target AS target ON target.referral_id = referral.id
     WHERE referrer.account_id = ANY(%(accounts)s) AND NOT referrer.subscribed
       AND target.account_id = ANY(%(accounts)s) AND target.state = 'active'
-      AND target.open_message_id IS NULL AND target.next_due_at <= %(now)s
+      AND target.open_message_id IS NULL AND target.paused_at IS NULL
+      AND target.next_due_at <= %(now)s
     FOR UPDATE OF target SKIP LOCKED
 ), changed AS (
     UPDATE campaigns_target AS target

@@ -58,7 +58,7 @@ def raise_bounds(
             LEFT JOIN LATERAL (
                 SELECT target.next_due_at AS due_at FROM campaigns_target AS target
                 WHERE target.account_id = chosen.account_id AND target.state = 'active'
-                  AND target.open_message_id IS NULL
+                  AND target.open_message_id IS NULL AND target.paused_at IS NULL
                 ORDER BY target.next_due_at LIMIT 1
             ) AS next ON true
             LEFT JOIN unnest(%(full)s::bigint[], %(again)s::timestamptz[])
@@ -87,7 +87,7 @@ def rebuild(*, now: datetime) -> int:
             """
             INSERT INTO campaigns_accountschedule AS schedule (account_id, next_due_at)
             SELECT account_id, min(next_due_at) FROM campaigns_target
-            WHERE state = 'active' AND open_message_id IS NULL
+            WHERE state = 'active' AND open_message_id IS NULL AND paused_at IS NULL
             GROUP BY account_id ORDER BY account_id
             ON CONFLICT (account_id) DO UPDATE SET next_due_at = excluded.next_due_at
             WHERE schedule.next_due_at IS NULL

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection, transaction
@@ -27,6 +27,10 @@ from whatsapp import doorbells
 from whatsapp.failpoints import failpoint
 from whatsapp.models import Account, Contact, Media, Message
 from whatsapp.signals import message_changed
+
+
+# Due time of a queued message that somebody holds back.
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class IdempotencyConflict(Exception):
@@ -160,6 +164,37 @@ def cancel(message_ids: Iterable[int], *, reason: str, now: datetime) -> list[in
             [reason, now, list(message_ids)],
         )
         return [row[0] for row in cursor.fetchall()]
+
+
+def hold_back(message_ids: Iterable[int]) -> list[int]:
+    """Keep those that are still queued from being sent until `let_go`; returns their ids.
+
+    A worker that has read one of them already is refused its intent, which asks for the due time.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE whatsapp_message SET due_at = %s
+            WHERE id = ANY(%s) AND state = 'queued' RETURNING id
+            """,
+            [NEVER, list(message_ids)],
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def let_go(message_ids: Iterable[int], *, now: datetime) -> list[int]:
+    """Have those that are held back sent now; returns their ids. Doorbells ring on commit."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE whatsapp_message SET due_at = %s
+            WHERE id = ANY(%s) AND state = 'queued' AND due_at = %s RETURNING id, account_id
+            """,
+            [now, list(message_ids), NEVER],
+        )
+        rows = cursor.fetchall()
+    doorbells.ring_on_commit(account_id for _, account_id in rows)
+    return [message_id for message_id, _ in rows]
 
 
 def move(

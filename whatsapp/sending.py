@@ -15,7 +15,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import F, Q, Value
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from whatsapp import doorbells, leases, outbox
@@ -73,7 +74,8 @@ def intend(message: Message, out: Outgoing, *, held: Held, day: dt.date) -> Inte
     Checks that the lease is ours, the account may send, the message is still queued and its
     contact has not opted out; raises usage of `day` (the day the reservation was made for) below
     the limit. Raises `Refused` with one of ``lease_lost``, ``account_stopped``, ``day_changed``,
-    ``daily_limit``, ``message_gone`` (it is not queued any more, or its contact opted out).
+    ``daily_limit``, ``message_gone`` (it is not queued any more, is held back, or its contact opted
+    out).
     """
     before = time.monotonic()
     with transaction.atomic():
@@ -165,6 +167,7 @@ def _commit_to(
                     attempts_made = attempts_made + 1, error_code = '', error = ''
                 FROM raised
                 WHERE message.id = %(message)s AND message.state = 'queued'
+                  AND message.due_at <= %(now)s
                   AND NOT EXISTS (SELECT FROM whatsapp_contact AS contact
                                   WHERE contact.id = message.contact_id
                                     AND contact.opted_out_at IS NOT NULL)
@@ -276,7 +279,11 @@ def postpone(message: Message, error: DriverError, *, now: datetime) -> bool:
         return outbox.fail_queued(message, code=error.code, error=str(error), now=now)
     wait = FIRST_BACKOFF * (2 ** (retries - 1)) if counts else FIRST_BACKOFF
     changed = Message.objects.filter(pk=message.pk, state=State.QUEUED).update(
-        retries=retries, due_at=now + wait, error_code=error.code, error=str(error)[:300]
+        retries=retries,
+        # One that somebody holds back meanwhile stays held back.
+        due_at=Greatest(F("due_at"), Value(now + wait)),
+        error_code=error.code,
+        error=str(error)[:300],
     )
     return bool(changed)
 

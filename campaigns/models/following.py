@@ -56,6 +56,9 @@ class Target(models.Model):
     slot_at = models.DateTimeField()
     next_due_at = models.DateTimeField(null=True, blank=True)
     last_sent_at = models.DateTimeField(null=True, blank=True)
+    paused_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("Somebody holds them back, and only somebody lets go.")
+    )
     open_message = models.OneToOneField(
         Message, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
@@ -92,7 +95,12 @@ class Target(models.Model):
             # ... and an ended one has nothing that could still be sent.
             models.CheckConstraint(
                 condition=Q(state="active")
-                | Q(next_due_at__isnull=True, open_message__isnull=True, hold=""),
+                | Q(
+                    next_due_at__isnull=True,
+                    open_message__isnull=True,
+                    hold="",
+                    paused_at__isnull=True,
+                ),
                 name="target_ended_has_no_next",
             ),
             models.CheckConstraint(
@@ -110,7 +118,7 @@ class Target(models.Model):
             # Due targets of one account; an open message takes a target out until it is decided.
             models.Index(
                 fields=["account", "next_due_at", "id"],
-                condition=Q(state="active", open_message__isnull=True),
+                condition=Q(state="active", open_message__isnull=True, paused_at__isnull=True),
                 name="target_due",
             ),
             models.Index(fields=["campaign", "hold"], condition=~Q(hold=""), name="target_held"),
