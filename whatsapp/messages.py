@@ -48,7 +48,7 @@ def send_direct(
             "idempotencyKey", "reserved", f"keys that begin with “{RESERVED}” are Relance's own"
         )
     if not body.strip() and media is None:
-        raise CannotSend("message", "empty", "write a text or add a file")
+        raise CannotSend("text", "empty", "write a text or add a file")
     if not account.enabled or not account.is_linked:
         raise CannotSend("account", "not_linked", "this account is not linked: connect it first")
     try:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection, transaction
 
-from campaigns import deadlocks, enrolment, exits, planning
+from campaigns import deadlocks, enrolment, exits, planning, targets
 from campaigns.models import Delivery, Payment, Target
 from tests.campaigns.conftest import move, to_sending
 from tests.factories import NOW, make_campaign, make_referral, make_referrer, make_target
@@ -85,6 +85,43 @@ def test_a_payment_beside_planning_leaves_nothing_queued():
         )
         assert set(states) <= {"cancelled"}
         assert not Target.objects.filter(pk__in=[t.pk for t in targets], state="active").exists()
+
+
+def test_a_pause_beside_planning_leaves_nothing_that_may_be_sent():
+    campaign = make_campaign(days=1)
+    for _ in range(8):
+        referrer = make_referrer(campaign.tenant)
+        ids = [make_target(make_referral(referrer)).pk for _ in range(10)]
+
+        _report, paused = together(
+            lambda: planning.plan(now=NOW), lambda ids=ids: targets.pause(ids, now=NOW)
+        )
+
+        assert paused == 10
+        due = Message.objects.filter(delivery__target__in=ids).values_list("due_at", flat=True)
+        assert set(due) <= {outbox.NEVER}
+        targets.resume(ids, now=NOW)
+        planning.plan(now=NOW)
+        queued = Message.objects.filter(delivery__target__in=ids, due_at=NOW)
+        assert queued.count() == 10, "each once, whichever came first"
+
+
+def test_a_pause_beside_a_finish_waits_for_nobody_in_a_circle():
+    campaign = make_campaign(days=2)
+    for _ in range(8):
+        referrer = make_referrer(campaign.tenant)
+        ids = [make_target(make_referral(referrer)).pk for _ in range(10)]
+        planning.plan(now=NOW)
+        sending = [to_sending(m) for m in Message.objects.filter(delivery__target__in=ids)]
+
+        def finish(sending=sending):
+            for message in sending:
+                move(message, "sent")
+
+        together(finish, lambda ids=ids: targets.pause(ids, now=NOW))
+
+        followed = Target.objects.filter(pk__in=ids, paused_at=NOW, steps_done=1)
+        assert followed.count() == 10
 
 
 def test_a_payment_beside_enrolment_enrols_nobody_who_paid():

@@ -30,7 +30,11 @@ def test_a_paused_target_is_not_planned_and_its_account_sleeps(target):
     assert AccountSchedule.objects.get().next_due_at is None
     assert schedule.rebuild(now=NOW + DAY) == 0
     (line,) = Activity.objects.filter(verb="target_paused")
-    assert (line.actor_name, line.subject_id, line.tenant_id) == ("max", target.pk, target.tenant_id)
+    assert (line.actor_name, line.subject_id, line.tenant_id) == (
+        "max",
+        target.pk,
+        target.tenant_id,
+    )
 
 
 def test_pausing_twice_is_pausing_once(target):
