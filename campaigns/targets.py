@@ -70,7 +70,7 @@ def resume(target_ids: Iterable[int], *, actor: Actor = SYSTEM, now: datetime) -
     return len(rows)
 
 
-def exit(
+def exit(  # noqa: A001  read as targets.exit
     target_ids: Iterable[int],
     *,
     reason: str = Target.ExitReason.BY_HAND,

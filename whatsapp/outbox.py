@@ -28,7 +28,6 @@ from whatsapp.failpoints import failpoint
 from whatsapp.models import Account, Contact, Media, Message
 from whatsapp.signals import message_changed
 
-
 # Due time of a queued message that somebody holds back.
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
