@@ -7,9 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import OuterRef, Subquery
 from django.utils import timezone
-from django.utils.text import slugify
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -20,7 +18,7 @@ from accounts.permissions import ADMINISTRATORS, WRITERS
 from accounts.problems import FieldError, Problem
 from accounts.routes import Route, ServiceRoute, TenantRoute
 from accounts.signed import Service
-from campaigns import days, examples, exits, serializers
+from campaigns import days, examples, exits, referrers, serializers
 from campaigns.models import Referrer
 from whatsapp import limits, linking
 from whatsapp.models import Account
@@ -39,36 +37,12 @@ class ReferrerRoute(Route):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        role = Membership.objects.filter(tenant=OuterRef("tenant"), user=OuterRef("user"))
-        found = (
-            Referrer.objects.select_related("tenant", "account__tenant")
-            .annotate(role=Subquery(role.values("role")[:1]))
-            .filter(user=request.user.pk or 0)
-            .first()
-        )
+        found = Referrer.objects.of_user(request.user.pk or 0).first()
         if found is None:
             raise Problem(404, "no_referrer", "You are not a referrer: no account is yours.")
         if found.role not in self.roles:
             raise Problem(403, "role", "Your role in this company does not allow this.")
         self.referrer = found
-
-
-def _account_of(referrer: Referrer) -> Account:
-    """The referrer's account; made at the first call that needs one."""
-    if referrer.account is not None:
-        return referrer.account
-    with transaction.atomic():
-        current = Referrer.objects.select_for_update(of=("self",)).get(pk=referrer.pk)
-        if current.account is None:
-            name = slugify(current.external_id)[:60] or "referrer"
-            if Account.objects.filter(tenant=current.tenant, name=name).exists():
-                name = f"{name}-{current.pk}"
-            current.account = Account.objects.create(
-                tenant=current.tenant, owner=current.user, name=name
-            )
-            current.save(update_fields=["account"])
-    referrer.account = current.account
-    return current.account
 
 
 @extend_schema(tags=["referrer"])
@@ -87,7 +61,7 @@ class ConnectView(ReferrerRoute):
         examples=examples.CONNECT,
     )
     def post(self, request: Request) -> Response:
-        account = _account_of(self.referrer)
+        account = referrers.account_of(self.referrer)
         found = None if account.is_linked else _wait_for_code(account, actor=actor_of(request))
         if found is None:
             account.refresh_from_db()
@@ -220,10 +194,9 @@ class PauseView(ReferrerRoute):
         referrer = self.referrer
         with transaction.atomic():
             if enrolment is not None:
-                Referrer.objects.filter(pk=referrer.pk).update(enrolment_paused=enrolment)
-                referrer.enrolment_paused = enrolment
+                referrers.pause_enrolment(referrer, paused=enrolment)
             if sending is True:
-                linking.pause_sending(_account_of(referrer), actor=actor, now=now)
+                linking.pause_sending(referrers.account_of(referrer), actor=actor, now=now)
             elif sending is False and referrer.account is not None:
                 linking.resume_sending(referrer.account, actor=actor, now=now)
         paused = referrer.account is not None and referrer.account.sending_paused_at is not None

@@ -5,13 +5,24 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import Tenant, User
+from accounts.models import Membership, Tenant, User
 from whatsapp.models import Account
 
 E164 = r"^\+[1-9][0-9]{6,14}$"
+
+
+class ReferrerQuerySet(models.QuerySet["Referrer"]):
+    def of_user(self, user_id: int) -> ReferrerQuerySet:
+        """Whom a user refers as, with their account; `role` says what they may do there."""
+        role = Membership.objects.filter(tenant=OuterRef("tenant"), user=OuterRef("user"))
+        return (
+            self.select_related("tenant", "account__tenant")
+            .annotate(role=Subquery(role.values("role")[:1]))  # type: ignore[no-redef]
+            .filter(user=user_id)
+        )
 
 
 class Referrer(models.Model):
@@ -32,6 +43,10 @@ class Referrer(models.Model):
     subscription_checked_at = models.DateTimeField(null=True, blank=True)
     enrolment_paused = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    role: str | None  # of the user in the company; `of_user` reads it
+
+    objects = ReferrerQuerySet.as_manager()
 
     class Meta:
         constraints: ClassVar = [
