@@ -6,7 +6,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.models import Group
-from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -21,8 +20,8 @@ from accounts.console import (
     ConsoleUserAdmin,
     TenantScoped,
 )
+from accounts.forms import LimitedLogIn
 from accounts.models import Membership, ServiceKey, Tenant, User
-from accounts.throttles import LoginThrottle
 
 # Roles are per company (Membership). Tokens are nobody's business here.
 admin.site.unregister(Group)
@@ -31,17 +30,11 @@ for _model in (tokens.BlacklistedToken, tokens.OutstandingToken):
         admin.site.unregister(_model)
 
 
-class LimitedLogin(AuthenticationForm):
-    """The admin's log-in, with the limits of the API's."""
-
-    def clean(self) -> dict[str, Any]:
-        name = str(self.cleaned_data.get("username", ""))
-        if self.request is not None and not LoginThrottle().allow(self.request, name):
-            raise ValidationError(_("Too many attempts: wait five minutes."), "throttled")
-        return super().clean()
+class ConsoleLogIn(LimitedLogIn, AuthenticationForm):
+    """The admin's looks, and the limits."""
 
 
-admin.site.login_form = LimitedLogin
+admin.site.login_form = ConsoleLogIn
 
 
 class MembershipInline(ConsoleTabularInline):

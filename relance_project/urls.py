@@ -8,6 +8,8 @@ from relance_project import health
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
+    path("", include("campaigns.pages.urls")),
+    path("language/", include("django.conf.urls.i18n")),
     path("admin/", admin.site.urls),
     path("api/auth/", include("accounts.urls")),
     path("api/v1/", include("accounts.urls_v1")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import Count, OuterRef, Q, Subquery
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Membership, Tenant, User
@@ -22,6 +22,15 @@ class ReferrerQuerySet(models.QuerySet["Referrer"]):
             self.select_related("tenant", "account__tenant")
             .annotate(role=Subquery(role.values("role")[:1]))  # type: ignore[no-redef]
             .filter(user=user_id)
+        )
+
+    def counted(self) -> ReferrerQuerySet:
+        """With how many people are `followed`, have `paid` and have `finished` every step."""
+        target = "referrals__targets"
+        return self.annotate(  # type: ignore[no-redef]
+            followed=Count(target, filter=Q(**{f"{target}__state": "active"})),
+            paid=Count(target, filter=Q(**{f"{target}__exit_reason": "paid"})),
+            finished=Count(target, filter=Q(**{f"{target}__state": "completed"})),
         )
 
 
@@ -44,7 +53,11 @@ class Referrer(models.Model):
     enrolment_paused = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    role: str | None  # of the user in the company; `of_user` reads it
+    # Read by `of_user`, and by `counted`.
+    role: str | None
+    followed: int
+    paid: int
+    finished: int
 
     objects = ReferrerQuerySet.as_manager()
 

@@ -1,0 +1,187 @@
+"""The referrer's page and its two live parts. Every button is a form: it works without JavaScript.
+
+htmx asks for a part with the version it shows, and gets 204 when nothing has changed.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from django.views import View
+from django.views.decorators.cache import never_cache
+from django_htmx.http import HttpResponseClientRefresh
+from redis.exceptions import RedisError
+
+from accounts.models import Membership
+from accounts.permissions import WRITERS
+from accounts.throttles import count
+from campaigns import referrers
+from campaigns.models import Referrer
+from campaigns.pages.panels import AccountPanel, Versioned, account_panel
+from campaigns.pages.people import people_panel
+from whatsapp import linking
+
+LINKS_PER_MINUTE = 20
+
+
+@method_decorator(never_cache, name="dispatch")
+class ReferrerPage(View):
+    """For somebody who is logged in and refers. `self.referrer` says who, `may_act` what."""
+
+    referrer: Referrer
+    may_act: bool
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not request.user.is_authenticated:
+            # A part of the page cannot become a log-in form: the whole page has to.
+            if request.headers.get("HX-Request"):
+                return HttpResponseClientRefresh()
+            return redirect_to_login(request.get_full_path())
+        found = Referrer.objects.of_user(request.user.pk).counted().first()
+        if found is None or found.role is None:
+            return self.nobody(request, found)
+        self.referrer, self.may_act = found, found.role in WRITERS
+        if request.method == "POST" and not self.may_act:
+            messages.error(request, _("You may look at this page, but not change anything."))
+            return redirect("pages:home")
+        with timezone.override(found.tenant.zone):
+            return super().dispatch(request, *args, **kwargs)
+
+    def nobody(self, request: HttpRequest, found: Referrer | None) -> HttpResponseBase:
+        """Somebody whose page this is not: where theirs is, or whom to ask."""
+        if request.headers.get("HX-Request"):
+            return HttpResponseClientRefresh()
+        if request.path != reverse("pages:home"):
+            return redirect("pages:home")
+        memberships = Membership.objects.filter(user=request.user.pk or 0)
+        return render(
+            request,
+            "referrer/nobody.html",
+            {"left": found is not None, "memberships": memberships.select_related("tenant")},
+        )
+
+    def account(self) -> AccountPanel:
+        return account_panel(self.referrer, may_act=self.may_act, now=timezone.now())
+
+    def done(self, request: HttpRequest) -> HttpResponse:
+        """What an action answers: the part it changed, or the page anew."""
+        if request.headers.get("HX-Request"):
+            return render(request, "referrer/_account.html", {"account": self.account()})
+        return redirect("pages:home")
+
+
+def part(request: HttpRequest, template: str, name: str, panel: Versioned) -> HttpResponse:
+    """One part of the page; 204 when the reader has this version of it already."""
+    if request.GET.get("seen") == panel.version:
+        return HttpResponse(status=204)
+    return render(request, template, {name: panel})
+
+
+class Home(ReferrerPage):
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return render(
+            request,
+            "referrer/home.html",
+            {
+                "referrer": self.referrer,
+                "account": self.account(),
+                "people": people_panel(self.referrer, now=timezone.now()),
+            },
+        )
+
+
+class AccountPart(ReferrerPage):
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return part(request, "referrer/_account.html", "account", self.account())
+
+
+class PeoplePart(ReferrerPage):
+    def get(self, request: HttpRequest) -> HttpResponse:
+        panel = people_panel(self.referrer, now=timezone.now())
+        return part(request, "referrer/_people.html", "people", panel)
+
+
+class Link(ReferrerPage):
+    """Ask for a QR code; the account's part of the page then shows it, and each that follows."""
+
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        now = timezone.now()
+        if self.too_often():
+            messages.error(request, _("You asked for a code very often: wait a minute."))
+        elif linking.request(referrers.account_of(self.referrer), now=now):
+            messages.success(request, _("Your code is being fetched."))
+        return self.done(request)
+
+    def too_often(self) -> bool:
+        """Each attempt starts a browser. Without Redis nothing is shown, so nothing is counted."""
+        key = f"page:link:{self.referrer.pk}"
+        try:
+            return count(key, window=60, now=time.time()) > LINKS_PER_MINUTE
+        except RedisError:
+            return False
+
+
+class Disconnect(ReferrerPage):
+    """Asks first: linking again takes the phone at hand."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        account = self.account()
+        if not account.health.may_disconnect:
+            return redirect("pages:home")
+        return render(request, "referrer/disconnect.html", {"account": account})
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        account = self.referrer.account
+        if account is not None and linking.disconnect(account, now=timezone.now()):
+            messages.success(request, _("Your WhatsApp is being disconnected."))
+        return self.done(request)
+
+
+class Sending(ReferrerPage):
+    """Hold every message back, or go on."""
+
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        account = referrers.account_of(self.referrer)
+        now = timezone.now()
+        match request.POST.get("paused"):
+            case "yes":
+                linking.pause_sending(account, now=now)
+                messages.success(request, _("Sending is paused. Everybody keeps their place."))
+            case "no":
+                linking.resume_sending(account, now=now)
+                messages.success(request, _("Sending goes on."))
+            case _other:
+                messages.error(request, _("Nothing was changed: press Pause or Resume."))
+        return self.done(request)
+
+
+class Enrolment(ReferrerPage):
+    """Take no new people in, or take them in again."""
+
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        match request.POST.get("paused"):
+            case "yes":
+                referrers.pause_enrolment(self.referrer, paused=True)
+                messages.success(request, _("No new people are taken in."))
+            case "no":
+                referrers.pause_enrolment(self.referrer, paused=False)
+                messages.success(request, _("New people are taken in again."))
+            case _other:
+                messages.error(request, _("Nothing was changed: press Pause or Resume."))
+        return self.done(request)

@@ -1,0 +1,405 @@
+"""What the page says about the referrer's WhatsApp account, and what its buttons do."""
+
+import datetime as dt
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from tests.pages.conftest import browser
+from whatsapp import linking
+from whatsapp.driver.base import QrCode
+from whatsapp.models import Account, Contact, Message, Usage
+
+PHONE = "+33639980142"
+HTMX = {"HX-Request": "true"}
+MINUTE = dt.timedelta(minutes=1)
+
+
+def linked(**fields):
+    return {
+        "status": "connected", "phone": PHONE, "push_name": "Amina B.",
+        "linked_at": timezone.now(), **fields,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def amina(acme):
+    return browser(acme.people["amina"])
+
+
+def say(amina):
+    page = amina.get("/")
+    assert page.status_code == 200
+    return page.content.decode()
+
+
+# ------------------------------------------------------------------ each state, in words
+
+
+def test_before_the_first_time_it_offers_to_link(acme, amina):
+    acme.make_referrer("amina", account=False)
+
+    page = say(amina)
+
+    assert "Not linked yet" in page
+    assert "Link my WhatsApp" in page
+    assert "Disconnect" not in page
+
+
+def test_a_linked_phone_shows_its_name_its_state_and_only_part_of_its_number(acme, amina):
+    acme.make_referrer("amina", **linked())
+
+    page = say(amina)
+
+    assert "Connected" in page
+    assert "Amina B." in page
+    assert "+33 6 •• •• •• 42" in page
+    assert PHONE not in page
+
+
+def test_a_code_is_shown_with_three_steps_and_the_time_that_is_left(acme, amina):
+    referrer = acme.make_referrer("amina", status="pending", link_requested_at=timezone.now())
+    linking.publish_qr(referrer.account, QrCode(text="2@code", seq=1))
+
+    page = say(amina)
+
+    assert "data:image/png;base64," in page
+    assert "Linked devices" in page
+    assert 'data-until="' in page
+    assert "every 2s" in page
+    # Whoever has no JavaScript sees the next code all the same.
+    assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in page
+
+
+def test_a_code_that_does_not_come_is_explained(acme, amina):
+    asked = timezone.now() - MINUTE
+    acme.make_referrer("amina", status="pending", link_requested_at=asked)
+
+    assert "Your code takes longer than usual" in say(amina)
+
+
+def test_an_attempt_that_is_over_can_be_begun_again(acme, amina):
+    asked = timezone.now() - 3 * MINUTE
+    acme.make_referrer("amina", status="pending", link_requested_at=asked)
+
+    assert "Link my WhatsApp" in say(amina)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words", "remedy"),
+    [
+        ({"status": "logged_out"}, "Logged out on your phone", "scan the code"),
+        ({"status": "conflict", "phone": PHONE}, "Opened somewhere else", "scan the code"),
+        (
+            {"status": "disconnected", "status_reason": "nobody scanned the code in time"},
+            "Nobody scanned the code in time",
+            "scan the code",
+        ),
+        (
+            {"status": "disconnected", "status_reason": "the connection did not come back after 5"},
+            "could not be reached",
+            "scan the code",
+        ),
+        (
+            {
+                "status": "disconnected",
+                "status_reason": "this phone is linked to another account of Relance already",
+            },
+            "linked to another account",
+            "Disconnect that one first",
+        ),
+        (linked(status="reconnecting"), "Connecting again", "your phone is on and online"),
+        (linked(enabled=False), "Switched off", "Ask your company"),
+        (linked(daily_limit=0), "No messages allowed", "Ask your company"),
+    ],
+)
+def test_whatever_is_wrong_it_says_what_to_do(acme, amina, fields, words, remedy):
+    acme.make_referrer("amina", **fields)
+
+    page = say(amina)
+
+    assert words in page
+    assert remedy in page
+
+
+def test_a_reason_that_no_page_knows_is_not_shown_raw(acme, amina):
+    acme.make_referrer("amina", status="disconnected", status_reason="KeyError: 'x' <script>")
+
+    assert "KeyError" not in say(amina)
+
+
+def test_disconnecting_that_takes_long_says_how_to_do_it_on_the_phone(acme, amina):
+    asked = timezone.now() - 5 * MINUTE
+    acme.make_referrer("amina", status="disconnected", logout_requested_at=asked)
+
+    page = say(amina)
+
+    assert "Disconnecting takes longer than usual" in page
+    assert "Link my WhatsApp" not in page, "it would be refused until the device is logged out"
+
+
+def test_today_shows_what_is_left_and_when_there_is_more(acme, amina):
+    referrer = acme.make_referrer("amina", **linked(daily_limit=10))
+    use_up(referrer, 4)
+
+    page = say(amina)
+
+    assert "<strong>6</strong> messages left" in page
+    assert "4 of 10 sent" in page
+
+
+def test_a_day_that_is_full_says_that_the_rest_leaves_tomorrow(acme, amina):
+    referrer = acme.make_referrer("amina", **linked(daily_limit=10))
+    use_up(referrer, 10)
+
+    page = say(amina)
+
+    assert "<strong>0</strong> messages left" in page
+    assert "the rest leaves after midnight" in page
+
+
+def use_up(referrer, count):
+    day = timezone.now().astimezone(referrer.tenant.zone).date()
+    Usage.objects.create(account=referrer.account, day=day, count=count)
+
+
+def test_messages_that_nobody_sends_are_reported_as_late(acme, amina):
+    referrer = acme.make_referrer("amina", **linked())
+    make_message(referrer, due_at=timezone.now() - 11 * MINUTE)
+
+    page = say(amina)
+
+    assert "Messages are late" in page
+    assert "1 message should have left" in page
+
+
+def test_messages_wait_without_alarm_while_sending_is_paused(acme, amina):
+    referrer = acme.make_referrer("amina", **linked(sending_paused_at=timezone.now()))
+    make_message(referrer, due_at=timezone.now() - 11 * MINUTE)
+
+    page = say(amina)
+
+    assert "Messages are late" not in page
+    assert "Sending is paused" in page
+
+
+def test_a_message_nobody_knows_about_asks_for_a_look_at_the_phone(acme, amina):
+    referrer = acme.make_referrer("amina", **linked())
+    make_message(referrer, state="uncertain")
+
+    assert "may or may not have arrived" in say(amina)
+
+
+def test_a_restricted_number_is_told_what_to_do(acme, amina):
+    referrer = acme.make_referrer("amina", **linked())
+    make_message(referrer, error_code="nack_463")
+
+    page = say(amina)
+
+    assert "WhatsApp restricts your number" in page
+    assert "Write to nobody new" in page
+
+
+def test_a_lapsed_subscription_is_said(acme, amina):
+    referrer = acme.make_referrer("amina", **linked())
+    type(referrer).objects.filter(pk=referrer.pk).update(subscribed=False)
+
+    assert "Your subscription has ended" in say(amina)
+
+
+def make_message(referrer, **fields):
+    contact = Contact.objects.create(tenant=referrer.tenant, phone="+33639980001")
+    return Message.objects.create(
+        tenant=referrer.tenant, account=referrer.account, contact=contact, idempotency_key="k",
+        content_hash="h", **{"due_at": timezone.now(), **fields},
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------ buttons
+
+
+def test_linking_asks_for_a_code_and_makes_the_account(acme, amina):
+    referrer = acme.make_referrer("amina", account=False)
+
+    answer = amina.post("/link/", follow=True)
+
+    referrer.refresh_from_db()
+    assert referrer.account.status == Account.Status.PENDING
+    assert "Your code is being fetched" in answer.content.decode()
+
+
+def test_linking_twice_keeps_the_attempt(acme, amina):
+    referrer = acme.make_referrer("amina")
+    amina.post("/link/")
+    referrer.account.refresh_from_db()
+    asked = referrer.account.link_requested_at
+
+    amina.post("/link/")
+
+    referrer.account.refresh_from_db()
+    assert referrer.account.link_requested_at == asked
+
+
+def test_linking_again_and_again_is_refused_within_a_minute(acme, amina, monkeypatch):
+    monkeypatch.setattr("campaigns.pages.views.LINKS_PER_MINUTE", 2)
+    acme.make_referrer("amina")
+
+    pages = [amina.post("/link/", follow=True).content.decode() for _ in range(6)]
+
+    assert any("wait a minute" in page for page in pages)
+
+
+def test_sending_is_paused_and_resumed(acme, amina):
+    referrer = acme.make_referrer("amina", **linked())
+
+    amina.post("/sending/", {"paused": "yes"})
+    referrer.account.refresh_from_db()
+    paused_at = referrer.account.sending_paused_at
+    amina.post("/sending/", {"paused": "no"})
+    referrer.account.refresh_from_db()
+
+    assert paused_at is not None
+    assert referrer.account.sending_paused_at is None
+
+
+def test_new_people_are_paused_and_taken_in_again(acme, amina):
+    referrer = acme.make_referrer("amina", **linked())
+
+    paused = amina.post("/enrolment/", {"paused": "yes"}, follow=True).content.decode()
+    referrer.refresh_from_db()
+    was_paused = referrer.enrolment_paused
+    amina.post("/enrolment/", {"paused": "no"})
+    referrer.refresh_from_db()
+
+    assert "No new people are taken in" in paused
+    assert (was_paused, referrer.enrolment_paused) == (True, False)
+
+
+@pytest.mark.parametrize("path", ["/sending/", "/enrolment/"])
+@pytest.mark.parametrize("given", ["", "maybe", "\x00", "yes" * 10_000])
+def test_a_button_that_nobody_made_changes_nothing_and_says_so(acme, amina, path, given):
+    referrer = acme.make_referrer("amina", **linked())
+
+    page = amina.post(path, {"paused": given}, follow=True).content.decode()
+
+    referrer.refresh_from_db()
+    assert "Nothing was changed" in page
+    assert (referrer.enrolment_paused, referrer.account.sending_paused_at) == (False, None)
+
+
+def test_disconnecting_asks_first(acme, amina):
+    referrer = acme.make_referrer("amina", **linked())
+
+    question = amina.get("/disconnect/").content.decode()
+    referrer.account.refresh_from_db()
+
+    assert "Disconnect your WhatsApp?" in question
+    assert referrer.account.status == "connected"
+
+
+def test_disconnecting_has_the_device_logged_out(acme, amina):
+    referrer = acme.make_referrer("amina", **linked())
+
+    page = amina.post("/disconnect/", follow=True).content.decode()
+
+    referrer.account.refresh_from_db()
+    assert referrer.account.status == "disconnected"
+    assert referrer.account.logout_requested_at is not None
+    assert "Disconnecting" in page
+
+
+def test_there_is_nothing_to_disconnect_before_linking(acme, amina):
+    acme.make_referrer("amina", account=False)
+
+    assert amina.get("/disconnect/").url == "/"
+    assert amina.post("/disconnect/", follow=True).status_code == 200
+
+
+def test_an_attempt_to_link_can_be_cancelled(acme, amina):
+    referrer = acme.make_referrer("amina", status="pending", link_requested_at=timezone.now())
+
+    assert "Cancel" in say(amina)
+    amina.post("/disconnect/")
+
+    referrer.account.refresh_from_db()
+    assert referrer.account.status == "disconnected"
+
+
+@pytest.mark.parametrize("path", ["/link/", "/sending/", "/enrolment/", "/disconnect/"])
+def test_forms_of_other_sites_are_refused(acme, path):
+    acme.make_referrer("amina", **linked())
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(acme.people["amina"])
+
+    assert client.post(path, {"paused": "yes"}).status_code == 403
+    assert Account.objects.get().status == "connected"
+
+
+@pytest.mark.parametrize("path", ["/link/", "/sending/", "/enrolment/", "/disconnect/"])
+def test_somebody_who_only_looks_changes_nothing(acme, path):
+    referrer = acme.make_referrer("vera", **linked())
+    vera = browser(acme.people["vera"])
+
+    page = vera.post(path, {"paused": "yes"}, follow=True).content.decode()
+
+    referrer.refresh_from_db()
+    assert "not change anything" in page
+    assert "<button id=" not in page
+    assert (referrer.enrolment_paused, referrer.account.sending_paused_at) == (False, None)
+    assert referrer.account.status == "connected"
+
+
+# ------------------------------------------------------------------ following by itself
+
+
+def test_a_part_that_has_not_changed_is_not_sent_again(acme, amina):
+    acme.make_referrer("amina", **linked())
+    seen = amina.get("/account/").content.decode().partition("?seen=")[2].partition('"')[0]
+
+    assert amina.get(f"/account/?seen={seen}").status_code == 204
+    amina.post("/sending/", {"paused": "yes"})
+    assert amina.get(f"/account/?seen={seen}").status_code == 200
+
+
+def test_each_new_code_changes_the_part(acme, amina):
+    referrer = acme.make_referrer("amina", status="pending", link_requested_at=timezone.now())
+    pages = []
+    for seq in (1, 2, 2):
+        linking.publish_qr(referrer.account, QrCode(text=f"2@{seq}", seq=seq))
+        pages.append(amina.get("/account/").content.decode().partition("?seen=")[2][:16])
+
+    assert pages[0] != pages[1] == pages[2]
+
+
+def test_a_part_in_another_language_is_another_part(acme, amina):
+    acme.make_referrer("amina", **linked())
+    english = amina.get("/account/", headers={"Accept-Language": "en"}).content.decode()
+    french = amina.get("/account/", headers={"Accept-Language": "fr"}).content.decode()
+
+    assert english.partition("?seen=")[2][:16] != french.partition("?seen=")[2][:16]
+
+
+def test_a_button_pressed_through_htmx_answers_with_the_part(acme, amina):
+    acme.make_referrer("amina", **linked())
+
+    answer = amina.post("/sending/", {"paused": "yes"}, headers=HTMX)
+
+    body = answer.content.decode()
+    assert answer.status_code == 200
+    assert "<html" not in body
+    assert 'data-announce="Sending is paused' in body
+
+
+@pytest.mark.parametrize("path", ["/account/", "/people/"])
+def test_a_part_takes_eight_queries_at_most(acme, amina, path, django_assert_max_num_queries):
+    acme.make_referrer("amina", **linked())
+
+    with django_assert_max_num_queries(8):
+        assert amina.get(path).status_code == 200
+
+
+def test_parts_are_never_kept_by_caches(acme, amina):
+    acme.make_referrer("amina", **linked())
+
+    assert "no-store" in amina.get("/account/")["Cache-Control"]
