@@ -61,8 +61,9 @@ class ConnectView(ReferrerRoute):
         examples=examples.CONNECT,
     )
     def post(self, request: Request) -> Response:
-        account = referrers.account_of(self.referrer)
-        found = None if account.is_linked else _wait_for_code(account, actor=actor_of(request))
+        actor = actor_of(request)
+        account = referrers.account_of(self.referrer, actor=actor, now=timezone.now())
+        found = None if account.is_linked else _wait_for_code(account, actor=actor)
         if found is None:
             account.refresh_from_db()
             return Response(
@@ -194,9 +195,10 @@ class PauseView(ReferrerRoute):
         referrer = self.referrer
         with transaction.atomic():
             if enrolment is not None:
-                referrers.pause_enrolment(referrer, paused=enrolment)
+                referrers.pause_enrolment(referrer, paused=enrolment, actor=actor, now=now)
             if sending is True:
-                linking.pause_sending(referrers.account_of(referrer), actor=actor, now=now)
+                account = referrers.account_of(referrer, actor=actor, now=now)
+                linking.pause_sending(account, actor=actor, now=now)
             elif sending is False and referrer.account is not None:
                 linking.resume_sending(referrer.account, actor=actor, now=now)
         paused = referrer.account is not None and referrer.account.sending_paused_at is not None

@@ -6,7 +6,8 @@ htmx asks for a part with the version it shows, and gets 204 when nothing has ch
 from __future__ import annotations
 
 import time
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict
 
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
@@ -22,6 +23,7 @@ from django.views.decorators.cache import never_cache
 from django_htmx.http import HttpResponseClientRefresh
 from redis.exceptions import RedisError
 
+from accounts.activity import Actor, actor_of
 from accounts.models import Membership
 from accounts.permissions import WRITERS
 from accounts.throttles import count
@@ -30,8 +32,14 @@ from campaigns.models import Referrer
 from campaigns.pages.panels import AccountPanel, Versioned, account_panel
 from campaigns.pages.people import people_panel
 from whatsapp import linking
+from whatsapp.models import Account
 
 LINKS_PER_MINUTE = 20
+
+
+class Act(TypedDict):
+    actor: Actor
+    now: datetime
 
 
 @method_decorator(never_cache, name="dispatch")
@@ -72,6 +80,13 @@ class ReferrerPage(View):
 
     def account(self) -> AccountPanel:
         return account_panel(self.referrer, may_act=self.may_act, now=timezone.now())
+
+    def by(self) -> Act:
+        """Who acts and when, as every domain function takes it."""
+        return {"actor": actor_of(self.request), "now": timezone.now()}
+
+    def own_account(self) -> Account:
+        return referrers.account_of(self.referrer, **self.by())
 
     def done(self, request: HttpRequest) -> HttpResponse:
         """What an action answers: the part it changed, or the page anew."""
@@ -117,10 +132,9 @@ class Link(ReferrerPage):
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        now = timezone.now()
         if self.too_often():
             messages.error(request, _("You asked for a code very often: wait a minute."))
-        elif linking.request(referrers.account_of(self.referrer), now=now):
+        elif linking.request(self.own_account(), **self.by()):
             messages.success(request, _("Your code is being fetched."))
         return self.done(request)
 
@@ -144,7 +158,7 @@ class Disconnect(ReferrerPage):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         account = self.referrer.account
-        if account is not None and linking.disconnect(account, now=timezone.now()):
+        if account is not None and linking.disconnect(account, **self.by()):
             messages.success(request, _("Your WhatsApp is being disconnected."))
         return self.done(request)
 
@@ -155,14 +169,13 @@ class Sending(ReferrerPage):
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        account = referrers.account_of(self.referrer)
-        now = timezone.now()
+        account = self.own_account()
         match request.POST.get("paused"):
             case "yes":
-                linking.pause_sending(account, now=now)
+                linking.pause_sending(account, **self.by())
                 messages.success(request, _("Sending is paused. Everybody keeps their place."))
             case "no":
-                linking.resume_sending(account, now=now)
+                linking.resume_sending(account, **self.by())
                 messages.success(request, _("Sending goes on."))
             case _other:
                 messages.error(request, _("Nothing was changed: press Pause or Resume."))
@@ -177,10 +190,10 @@ class Enrolment(ReferrerPage):
     def post(self, request: HttpRequest) -> HttpResponse:
         match request.POST.get("paused"):
             case "yes":
-                referrers.pause_enrolment(self.referrer, paused=True)
+                referrers.pause_enrolment(self.referrer, paused=True, **self.by())
                 messages.success(request, _("No new people are taken in."))
             case "no":
-                referrers.pause_enrolment(self.referrer, paused=False)
+                referrers.pause_enrolment(self.referrer, paused=False, **self.by())
                 messages.success(request, _("New people are taken in again."))
             case _other:
                 messages.error(request, _("Nothing was changed: press Pause or Resume."))

@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from accounts.models import Activity
 from tests.pages.conftest import browser
 from whatsapp import linking
 from whatsapp.driver.base import QrCode
@@ -286,6 +287,26 @@ def test_a_button_that_nobody_made_changes_nothing_and_says_so(acme, amina, path
     referrer.refresh_from_db()
     assert "Nothing was changed" in page
     assert (referrer.enrolment_paused, referrer.account.sending_paused_at) == (False, None)
+
+
+def test_what_somebody_does_here_is_in_the_activity_log(acme, amina):
+    acme.make_referrer("amina", account=False)
+
+    for path, given in [
+        ("/link/", {}),
+        ("/sending/", {"paused": "yes"}),
+        ("/enrolment/", {"paused": "yes"}),
+        ("/enrolment/", {"paused": "yes"}),
+        ("/disconnect/", {}),
+    ]:
+        amina.post(path, given)
+
+    done = Activity.objects.exclude(verb="logged_in").order_by("id")
+    assert list(done.values_list("verb", flat=True)) == [
+        "account_created", "link_requested", "account_paused", "enrolment_paused", "disconnected",
+    ]  # fmt: skip
+    assert {line.user for line in done} == {acme.people["amina"]}
+    assert {line.address for line in done} == {"127.0.0.1"}
 
 
 def test_disconnecting_asks_first(acme, amina):
