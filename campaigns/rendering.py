@@ -27,12 +27,21 @@ def names_for(tenant: Tenant) -> frozenset[str]:
     return BUILT_IN | frozenset(tenant.variables)
 
 
+def names_in(body: str) -> frozenset[str]:
+    """Variables that `body` uses."""
+    return frozenset(found[1] for found in VARIABLE.finditer(body))
+
+
+def too_long(longest: int) -> str:
+    return _("the text is longer than %d characters") % longest
+
+
 def check(body: str, *, variables: frozenset[str] = BUILT_IN) -> None:
     """Raise `TemplateError` for an empty text, an unknown variable or braces that do not close."""
     if not body.strip():
         raise TemplateError(_("the text is empty"))
     if len(body) > MAX_LENGTH:
-        raise TemplateError(_("the text is longer than %d characters") % MAX_LENGTH)
+        raise TemplateError(too_long(MAX_LENGTH))
     for found in VARIABLE.finditer(body):
         if found[1] not in variables:
             known = ", ".join(sorted(variables))

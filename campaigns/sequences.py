@@ -25,9 +25,10 @@ from typing import Any
 import yaml
 from django.db import transaction
 
+from accounts.activity import SYSTEM, Actor
 from accounts.models import Tenant
-from campaigns import rendering
-from campaigns.models import Campaign, Step, Template
+from campaigns import readiness, rendering, texts
+from campaigns.models import Campaign
 from campaigns.models.content import ONE_DAY
 from whatsapp import media
 from whatsapp.models import Media
@@ -73,10 +74,26 @@ class LoadReport:
     campaign: Campaign
     created: bool = False
     steps: int = 0
-    templates_written: int = 0
-    templates_unchanged: int = 0
-    steps_switched_off: int = 0
+    templates: int = 0
+    changes: list[texts.Change] = field(default_factory=list)
     deactivated: str = ""
+
+    @property
+    def templates_written(self) -> int:
+        written = {
+            (change.day, change.language)
+            for change in self.changes
+            if change.kind in {"new", "changed", "file"}
+        }
+        return len(written)
+
+    @property
+    def templates_unchanged(self) -> int:
+        return self.templates - self.templates_written
+
+    @property
+    def steps_switched_off(self) -> int:
+        return sum(change.kind == "off" for change in self.changes)
 
 
 def read(path: Path, *, variables: frozenset[str]) -> Sequence:
@@ -91,6 +108,8 @@ def load(
     activate: bool = False,
     step_delay: dt.timedelta = ONE_DAY,
     first_delay: dt.timedelta | None = None,
+    actor: Actor = SYSTEM,
+    now: dt.datetime,
 ) -> LoadReport:
     """Write the sequence of `path` as the campaign of its name; a repetition changes nothing.
 
@@ -98,76 +117,90 @@ def load(
     """
     sequence = read(path, variables=rendering.names_for(tenant))
     with transaction.atomic():
-        stored = _store_files(sequence, path, tenant)
+        stored = _files(sequence, path, tenant, store=True)
         campaign, created = Campaign.objects.select_for_update().get_or_create(
             tenant=tenant,
             name=sequence.name,
             defaults={"default_language": sequence.default_language},
         )
-        report = LoadReport(campaign=campaign, created=created, steps=len(sequence.steps))
-        if activate and not campaign.active:
-            for other in Campaign.objects.filter(tenant=tenant, active=True):
-                other.active = False
-                other.save(update_fields=["active"])
-                report.deactivated = other.name
-        campaign.default_language = sequence.default_language
-        campaign.active = campaign.active or activate
         if first_delay is not None:
             campaign.first_delay = first_delay
-        campaign.save()
-        _write_steps(campaign, sequence, stored, step_delay, report)
+            campaign.save(update_fields=["first_delay"])
+        report = LoadReport(
+            campaign=campaign,
+            created=created,
+            steps=len(sequence.steps),
+            templates=sum(len(step.texts) for step in sequence.steps),
+        )
+        report.changes = texts.write(
+            campaign,
+            _days(sequence, stored, step_delay),
+            default_language=sequence.default_language,
+            actor=actor,
+            now=now,
+        )
+        if activate and not campaign.active:
+            other = Campaign.objects.filter(tenant=tenant, active=True).first()
+            report.deactivated = other.name if other else ""
+            try:
+                readiness.activate(campaign, actor=actor, now=now)
+            except readiness.NotReady as error:
+                raise BadSequence([gap.text for gap in error.gaps]) from error
     return report
 
 
-def _store_files(sequence: Sequence, path: Path, tenant: Tenant) -> dict[tuple[str, Path], Media]:
-    stored: dict[tuple[str, Path], Media] = {}
+def compare(
+    path: Path, *, tenant: Tenant, step_delay: dt.timedelta = ONE_DAY
+) -> tuple[Sequence, list[texts.Change]]:
+    """What `load` would change, without changing anything. Raises `BadSequence`."""
+    sequence = read(path, variables=rendering.names_for(tenant))
+    files = _files(sequence, path, tenant, store=False)
+    campaign = Campaign.objects.filter(tenant=tenant, name=sequence.name).first()
+    before = texts.read(campaign) if campaign else []
+    return sequence, texts.compare(before, _days(sequence, files, step_delay))
+
+
+def _files(
+    sequence: Sequence, path: Path, tenant: Tenant, *, store: bool
+) -> dict[tuple[str, Path], Media]:
+    """The row of each file; one that is not stored yet is only made up when `store` is off."""
+    found: dict[tuple[str, Path], Media] = {}
     problems = []
     for step in sequence.steps:
         for language, (kind, file) in step.files.items():
-            if (kind, file) in stored:
+            if (kind, file) in found:
                 continue
             try:
-                stored[kind, file] = media.store(
-                    tenant=tenant, data=file.read_bytes(), filename=file.name, kind=kind
+                data = file.read_bytes()
+                found[kind, file] = (
+                    media.store(tenant=tenant, data=data, filename=file.name, kind=kind)
+                    if store
+                    else media.find(tenant=tenant, data=data, filename=file.name, kind=kind)
                 )
             except (media.BadMedia, OSError) as error:
                 problems.append(f"{path.name}: day {step.day}, {language}, media: {error}")
     if problems:
         raise BadSequence(problems)
-    return stored
+    return found
 
 
-def _write_steps(
-    campaign: Campaign,
-    sequence: Sequence,
-    stored: Mapping[tuple[str, Path], Media],
-    step_delay: dt.timedelta,
-    report: LoadReport,
-) -> None:
+def _days(
+    sequence: Sequence, files: Mapping[tuple[str, Path], Media], step_delay: dt.timedelta
+) -> list[texts.Day]:
+    days = []
     day_before = 1
-    for text in sequence.steps:
-        values = {"delay": (text.day - day_before) * step_delay, "active": text.active}
-        day_before = text.day
-        step, made = Step.objects.get_or_create(campaign=campaign, number=text.day, defaults=values)
-        if not made and (step.delay, step.active) != (values["delay"], values["active"]):
-            step.delay, step.active = values["delay"], text.active
-            step.save()
-        there = {template.language: template for template in step.templates.all()}
-        for language, body in text.texts.items():
-            file = stored[text.files[language]] if language in text.files else None
-            template = there.pop(language, None) or Template(step=step, language=language)
-            if template.pk and (template.body, template.media_id) == (body, file and file.pk):
-                report.templates_unchanged += 1
-                continue
-            template.body, template.media = body, file
-            template.save()
-            report.templates_written += 1
-        for template in there.values():
-            template.delete()
-    gone = campaign.steps.filter(active=True).exclude(
-        number__in=[text.day for text in sequence.steps]
-    )
-    report.steps_switched_off = gone.update(active=False)
+    for step in sequence.steps:
+        days.append(
+            texts.Day(
+                step.day,
+                active=step.active,
+                delay=(step.day - day_before) * step_delay,
+                texts=step.texts,
+                files={language: files[file] for language, file in step.files.items()},
+            )
+        )
+        day_before = step.day
+    return days
 
 
 class _FileReader:

@@ -24,6 +24,7 @@ django.setup()
 
 from django.core.management import call_command  # noqa: E402  - Django is set up first
 from django.db import DatabaseError, connection  # noqa: E402
+from django.utils import timezone  # noqa: E402
 from django_celery_beat.models import PeriodicTask  # noqa: E402
 from rich.console import Console  # noqa: E402
 
@@ -144,6 +145,7 @@ class Play:
                 tenant=cast.tenant,
                 activate=True,
                 step_delay=dt.timedelta(seconds=delay),
+                now=timezone.now(),
             )
         report = scenario.import_referrals(
             cast.tenant, REFERRALS, copy=self.directory / "referrals.csv"

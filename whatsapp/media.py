@@ -21,7 +21,7 @@ from accounts.models import Tenant
 from whatsapp.filetypes import BadMedia, FileType, recognise
 from whatsapp.models import Media
 
-__all__ = ["MAX_BYTES", "BadMedia", "check", "open_bytes", "store"]
+__all__ = ["MAX_BYTES", "BadMedia", "check", "find", "open_bytes", "store"]
 
 MIB = 1024 * 1024
 # What WhatsApp accepts by kind. Documents may be larger there; a browser has to hold the file
@@ -75,6 +75,27 @@ def store(
     `filename` is what the recipient of a document sees; its path and odd characters are dropped
     and its extension follows the content. Raises `BadMedia`.
     """
+    media = find(tenant=tenant, data=data, filename=filename, kind=kind)
+    if not media._state.adding:
+        return media
+    media.source_url = source_url[:1000]
+    name = f"{secrets.token_hex(16)}{recognise(data).extension}"
+    media.file.save(name, ContentFile(data), save=False)
+    try:
+        with transaction.atomic():
+            media.save()
+    except IntegrityError:
+        # Somebody else stored the same file in between: theirs counts.
+        media.file.storage.delete(media.file.name or "")
+        return find(tenant=tenant, data=data, filename=filename, kind=kind)
+    return media
+
+
+def find(*, tenant: Tenant, data: bytes, filename: str, kind: str | None = None) -> Media:
+    """The row that `store` would return; one that is not saved when it would be new.
+
+    Raises `BadMedia`.
+    """
     chosen, found = check(data, kind=kind)
     key = {
         "tenant": tenant,
@@ -83,19 +104,7 @@ def store(
         "filename": clean_filename(filename, found),
     }
     existing = Media.objects.filter(**key).first()
-    if existing is not None:
-        return existing
-    media = Media(**key, mime=found.mime, size=len(data), source_url=source_url[:1000])
-    name = f"{secrets.token_hex(16)}{found.extension}"
-    media.file.save(name, ContentFile(data), save=False)
-    try:
-        with transaction.atomic():
-            media.save()
-    except IntegrityError:
-        # Somebody else stored the same file in between: theirs counts.
-        media.file.storage.delete(media.file.name or "")
-        return Media.objects.get(**key)
-    return media
+    return existing or Media(**key, mime=found.mime, size=len(data))
 
 
 def open_bytes(media: Media) -> bytes:

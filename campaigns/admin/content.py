@@ -1,211 +1,55 @@
-"""Campaigns, their steps and texts, with a preview of what somebody would read."""
+"""Campaigns: their texts on one page, tried on somebody, switched on when nothing is missing."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from django import forms
-from django.contrib import admin
-from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest
+from django.conf.locale import LANG_INFO
+from django.contrib import admin, messages
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminFileFieldWidget
+from django.utils.translation import ngettext
 
-from accounts.console import (
-    ConsoleAdmin,
-    ConsoleStackedInline,
-    ConsoleTabularInline,
-    StaffOfCompany,
-    TenantScoped,
-    display,
-)
-from accounts.models import Tenant
-from campaigns import holds, rendering
-from campaigns.content import first_name, link
-from campaigns.models import Campaign, Referral, Step, Target, Template
-from whatsapp import media
+from accounts.activity import actor_of
+from accounts.console import ConsoleAdmin, TenantScoped, action, display
+from campaigns import explaining, forecasts, readiness, rendering, texts
+from campaigns.admin.grid import GridForm, ReferralForm, preview, sample
+from campaigns.forecasts import PlannedMessage
+from campaigns.models import Campaign, Referral, Step, Target
 from whatsapp.models import Media
 
-
-def sample_values(tenant: Tenant) -> dict[str, str]:
-    """Values of a preview: the company's newest referral, or somebody made up."""
-    referral = (
-        Referral.objects.filter(tenant=tenant).select_related("referrer").order_by("-id").first()
-    )
-    name = referral.name if referral else "Chloé Camara"
-    referrer = referral.referrer.name if referral else "Amina"
-    external_id = referral.external_id if referral else "ref-0001"
-    return {
-        **tenant.variables,
-        "name": first_name(name),
-        "referrer": referrer,
-        "link": link(tenant.payment_link, external_id) or "https://…",
-    }
-
-
-def preview(body: str, values: dict[str, str]) -> str:
-    try:
-        return rendering.render(body, values)
-    except rendering.TemplateError as error:
-        return f"⚠ {error}"
-
-
-# ------------------------------------------------------------------------------------ steps
-
-
-class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
-    upload = forms.FileField(
-        label=_("new file"),
-        required=False,
-        widget=UnfoldAdminFileFieldWidget,
-        help_text=_("Picture, video, recording or document; it replaces the file above."),
-    )
-
-    class Meta:
-        model = Template
-        fields = ["language", "body", "media"]
-
-    def clean_upload(self) -> Any:
-        upload = self.cleaned_data.get("upload")
-        if not upload:
-            return None
-        data = upload.read(max(media.MAX_BYTES.values()) + 1)
-        try:
-            media.check(data)
-        except media.BadMedia as error:
-            raise forms.ValidationError(str(error), error.code) from error
-        self.uploaded = (data, upload.name)
-        return upload
-
-    def save(self, commit: bool = True) -> Any:
-        if uploaded := getattr(self, "uploaded", None):
-            data, name = uploaded
-            self.instance.media = media.store(
-                tenant=self.instance.step.campaign.tenant, data=data, filename=name
-            )
-        return super().save(commit)
-
-
-class TemplateInline(StaffOfCompany, ConsoleStackedInline):
-    model = Template
-    form = TemplateForm
-    extra = 0
-    fields = ["language", "body", "media", "upload", "reads"]
-    readonly_fields = ["reads"]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).select_related("step__campaign__tenant", "media")
-
-    @display(description=_("somebody reads"))
-    def reads(self, template: Template) -> str:
-        if not template.pk:
-            return str(_("Save to see it."))
-        text = preview(template.body, sample_values(template.step.campaign.tenant))
-        return format_html('<div style="white-space: pre-wrap; max-width: 32rem">{}</div>', text)
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "media":
-            # The company of the step on this page (StepAdmin.get_inline_instances keeps it).
-            kwargs["queryset"] = Media.objects.filter(tenant=self.tenant_id).order_by("-id")
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
-
-    tenant_id: int | None = None
-
-
-class OfCampaign(TenantScoped):
-    """What hangs on a campaign: texts that are part of somebody's history stay."""
-
-    tenant_path = "campaign__tenant"
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        if obj is None or not super().has_delete_permission(request, obj):
-            return False
-        return not Target.objects.filter(campaign=obj.campaign_id).exists()
-
-
-@admin.register(Step)
-class StepAdmin(OfCampaign, ConsoleAdmin):
-    list_display = ["campaign", "number", "delay", "active", "languages"]
-    list_display_links = ["campaign", "number"]
-    list_filter = ["active"]
-    list_select_related = ["campaign"]
-    search_fields = ["campaign__name", "templates__body"]
-    ordering = ["campaign", "number"]
-    fieldsets = [
-        (
-            None,
-            {
-                "fields": ["campaign", "number", "delay", "active"],
-                "description": _(
-                    "The delay counts from the step before: “1 00:00:00” is a day, “00:30:00” half "
-                    "an hour. Texts may use {{name}}, {{referrer}}, {{link}} and the company's own "
-                    "variables."
-                ),
-            },
-        )
-    ]
-    inlines = [TemplateInline]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).prefetch_related("templates")
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:  # noqa: ARG002
-        return ["campaign"] if obj else []
-
-    def get_inline_instances(self, request: HttpRequest, obj: Any = None) -> Any:
-        if obj is None:  # a text belongs to a step that exists
-            return []
-        inlines = super().get_inline_instances(request, obj)
-        for inline in inlines:
-            if isinstance(inline, TemplateInline):
-                inline.tenant_id = obj.campaign.tenant_id
-        return inlines
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        super().save_related(request, form, formsets, change)
-        campaign = Campaign.objects.filter(pk=form.instance.campaign_id)
-        holds.release_campaigns(campaign, now=timezone.now())
-
-    @display(description=_("languages"))
-    def languages(self, step: Step) -> str:
-        return ", ".join(sorted(template.language for template in step.templates.all()))
-
-
-# --------------------------------------------------------------------------------- campaigns
-
-
-class StepInline(StaffOfCompany, ConsoleTabularInline):
-    model = Step
-    fields = ["number", "delay", "active"]
-    ordering = ["number"]
-    extra = 0
-    can_delete = False  # switched off instead
-    show_change_link = True
+LANGUAGES = sorted(
+    ((code, info["name_local"]) for code, info in LANG_INFO.items() if "name_local" in info),
+    key=lambda language: language[1].casefold(),
+)
 
 
 @admin.register(Campaign)
 class CampaignAdmin(TenantScoped, ConsoleAdmin):
-    list_display = ["name", "tenant", "active", "steps_count", "following", "held"]
+    list_display = ["name", "tenant", "state_label", "steps_count", "following", "held"]
     list_filter = ["active", "tenant"]
     list_select_related = ["tenant"]
     search_fields = ["name"]
     autocomplete_fields = ["tenant"]
-    inlines = [StepInline]
-    readonly_fields = ["sequence"]
-    fieldsets = [
-        (None, {"fields": ["tenant", "name", "default_language", "active", "first_delay"]}),
-        (_("What people read"), {"fields": ["sequence"]}),
-    ]
+    fields = ["tenant", "name", "default_language", "first_delay", "state_label"]
+    readonly_fields = ["state_label"]
+    actions_detail = ["write_texts", "rehearse", "activate", "deactivate"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)
-        followed = Q(targets__state=Target.State.ACTIVE)
+        steps = Step.objects.filter(campaign=OuterRef("pk"), active=True)
+        followed = Target.objects.filter(campaign=OuterRef("pk"), state=Target.State.ACTIVE)
         annotated: QuerySet[Any] = rows.annotate(
-            n_steps=Count("steps", filter=Q(steps__active=True), distinct=True),
-            n_following=Count("targets", filter=followed, distinct=True),
-            n_held=Count("targets", filter=followed & ~Q(targets__hold=""), distinct=True),
+            n_steps=_count(steps),
+            n_following=_count(followed),
+            n_held=_count(followed.exclude(hold="")),
         )
         return annotated
 
@@ -214,43 +58,278 @@ class CampaignAdmin(TenantScoped, ConsoleAdmin):
             return False
         return not Target.objects.filter(campaign=obj).exists()
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        holds.release_campaigns(Campaign.objects.filter(pk=obj.pk), now=timezone.now())
+    # Which buttons a campaign's page has: the decorator asks these.
+    def has_activate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._is_active(request, object_id) is False
 
-    @display(description=_("steps"), ordering="n_steps")
+    def has_deactivate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._is_active(request, object_id) is True
+
+    def _is_active(self, request: HttpRequest, object_id: Any) -> bool | None:
+        if not self.has_change_permission(request):
+            return None
+        rows = self.get_queryset(request).filter(pk=object_id)
+        found: bool | None = rows.values_list("active", flat=True).first()
+        return found
+
+    def response_add(self, request: HttpRequest, obj: Any, *args: Any, **kwargs: Any) -> Any:
+        """A new campaign has nothing to say yet: that comes next."""
+        super().response_add(request, obj, *args, **kwargs)
+        return HttpResponseRedirect(_page("write_texts", obj))
+
+    @display(description=_("state"), ordering="active", label={True: "success", False: "info"})
+    def state_label(self, campaign: Any) -> tuple[bool, Any]:
+        return campaign.active, _("active") if campaign.active else _("switched off")
+
+    @display(description=_("steps"))
     def steps_count(self, campaign: Any) -> int:
         return int(campaign.n_steps)
 
-    @display(description=_("followed"), ordering="n_following")
+    @display(description=_("followed"))
     def following(self, campaign: Any) -> int:
         return int(campaign.n_following)
 
-    @display(description=_("held"), ordering="n_held")
+    @display(description=_("held"))
     def held(self, campaign: Any) -> int:
         return int(campaign.n_held)
 
-    @display(description=_("the sequence"))
-    def sequence(self, campaign: Campaign) -> str:
-        if not campaign.pk:
-            return "-"
-        values = sample_values(campaign.tenant)
-        templates = (
-            Template.objects.filter(step__campaign=campaign, step__active=True)
-            .select_related("step", "media")
-            .order_by("step__number", "language")
+    # ------------------------------------------------------------------------------ texts
+
+    @action(
+        description=_("Write texts"), url_path="texts", permissions=["change"], icon="edit_note"
+    )
+    def write_texts(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Every day in every language on one page, saved as a whole or not at all."""
+        campaign = self._campaign(request, object_id)
+        now = timezone.now()
+        if request.method != "POST":
+            form = GridForm(campaign=campaign, now=now)
+            return self._grid(request, form, referral=self._asked(request, campaign))
+        data = request.POST.copy()
+        if "add" in data:
+            data["languages"] = f"{data.get('languages', '')},{data.get('add_language', '')}"
+        form = GridForm(data, request.FILES, campaign=campaign, now=now)
+        if not form.is_valid() or "save" not in data:
+            return self._grid(request, form, referral=form.cleaned_data.get("referral"))
+        try:
+            changes = texts.write(
+                campaign,
+                form.days,
+                default_language=campaign.default_language,
+                read_version=form.cleaned_data["version"],
+                actor=actor_of(request),
+                now=now,
+            )
+        except texts.ChangedMeanwhile:
+            form.overwrite()
+            return self._grid(request, form, referral=form.cleaned_data["referral"])
+        written = sum(change.kind in {"new", "changed", "file"} for change in changes)
+        self.message_user(
+            request,
+            ngettext("Saved: %d text is new.", "Saved: %d texts are new.", written) % written
+            if changes
+            else _("Nothing was changed."),
+            messages.SUCCESS,
         )
-        return format_html_join(
-            "",
-            '<div style="margin-bottom: .75rem; max-width: 40rem"><strong>{} · {}{}</strong>'
-            '<div style="white-space: pre-wrap">{}</div></div>',
-            (
-                (
-                    template.step.number,
-                    template.language,
-                    f" · {template.media.filename}" if template.media else "",
-                    preview(template.body, values),
-                )
-                for template in templates
-            ),
-        ) or str(_("No texts yet: add steps below, save, and open each to write its texts."))
+        chosen = form.cleaned_data["referral"]
+        query = f"?referral={chosen.pk}" if chosen else ""
+        return HttpResponseRedirect(_page("write_texts", campaign) + query)
+
+    def _grid(
+        self, request: HttpRequest, form: GridForm, *, referral: Referral | None
+    ) -> HttpResponse:
+        campaign = form.campaign
+        if not form.is_bound and referral is not None:
+            form.initial["referral"] = referral.pk
+        referral = referral or sample(campaign, now=form.now)
+        days = form.days if form.is_bound else list(form.stored.values())
+        unspoken = {code: name for code, name in LANGUAGES if code not in form.spoken}
+        return self._render(
+            request,
+            "grid",
+            campaign,
+            title=_("Texts of %s") % campaign,
+            form=form,
+            rows=form.rows(referral),
+            referral=referral,
+            gaps=readiness.gaps_in(days, campaign),
+            variables=sorted(rendering.names_for(campaign.tenant)),
+            unspoken=unspoken,
+            media=self.media + form.media,
+        )
+
+    def preview(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """One cell while it is being written (htmx)."""
+        campaign = self._campaign(request, object_id)
+        name = request.GET.get("cell", "")
+        form = ReferralForm(request.POST, campaign=campaign)
+        chosen = form.cleaned_data["referral"] if form.is_valid() else None
+        body = request.POST.get(f"text-{name}", "").replace("\r\n", "\n")
+        now = timezone.now()
+        text, problem = preview(body, campaign, chosen or sample(campaign, now=now), now)
+        context = {"preview": text, "problem": problem}
+        return TemplateResponse(request, "admin/campaigns/campaign/preview.html", context)
+
+    def picture(self, request: HttpRequest, object_id: str, media_id: int) -> HttpResponseBase:
+        """A picture of the campaign's company, for its thumbnail."""
+        campaign = self._campaign(request, object_id)
+        found = Media.objects.filter(
+            tenant=campaign.tenant_id, pk=media_id, kind=Media.Kind.IMAGE
+        ).first()
+        if found is None:
+            raise Http404("the campaign's company has no such picture")
+        try:
+            answer = FileResponse(found.file.open("rb"), content_type=found.mime)
+        except FileNotFoundError as error:
+            raise Http404("the storage has lost this picture") from error
+        answer["Cache-Control"] = "private, max-age=3600"
+        # Somebody uploaded it: whatever it holds, it runs nothing.
+        answer["Content-Security-Policy"] = "default-src 'none'; sandbox"
+        return answer
+
+    # ---------------------------------------------------------------------------- dry run
+
+    @action(description=_("Dry run"), url_path="rehearse", permissions=["view"], icon="play_circle")
+    def rehearse(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """What somebody would get and when; nothing is sent."""
+        campaign = self._campaign(request, object_id)
+        now = timezone.now()
+        form = ReferralForm(request.GET or None, campaign=campaign)
+        chosen = form.cleaned_data["referral"] if form.is_valid() else None
+        referral: Referral = chosen or sample(campaign, now=now)
+        target = (
+            Target.objects.filter(campaign=campaign, referral=referral)
+            .select_related(*explaining.RELATED)
+            .first()
+            if referral.pk
+            else None
+        )
+        planned = forecasts.rehearse(campaign, referral, now=now)
+        if referral.pk and not form.is_bound:
+            form.initial["referral"] = referral.pk
+        return self._render(
+            request,
+            "rehearse",
+            campaign,
+            title=_("Dry run of %s") % campaign,
+            form=form,
+            referral=referral,
+            planned=with_files(planned),
+            target=target,
+            why=explaining.why(target, now=now) if target else "",
+            zone=campaign.tenant.timezone,
+            media=self.media + form.media,
+        )
+
+    # ----------------------------------------------------------------------- on and off
+
+    @action(
+        description=_("Activate …"),
+        url_path="activate",
+        permissions=["activate"],
+        icon="play_arrow",
+    )
+    def activate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Asks first and says what will happen; or says what is missing."""
+        campaign = self._campaign(request, object_id)
+        missing = readiness.gaps(campaign)
+        if request.method == "POST" and not missing:
+            try:
+                readiness.activate(campaign, actor=actor_of(request), now=timezone.now())
+            except readiness.NotReady as error:
+                missing = error.gaps
+            else:
+                self.message_user(request, _("%s is active.") % campaign, messages.SUCCESS)
+                return HttpResponseRedirect(_page("change", campaign))
+        waiting = Referral.objects.filter(
+            tenant=campaign.tenant_id, enrolled_at=None, paid_at=None
+        ).count()
+        other = Campaign.objects.filter(tenant=campaign.tenant_id, active=True).exclude(
+            pk=campaign.pk
+        )
+        return self._render(
+            request,
+            "switch",
+            campaign,
+            title=_("Activate %s?") % campaign,
+            gaps=missing,
+            waiting=waiting,
+            followed=readiness.followed(campaign),
+            other=other.first(),
+            on=True,
+        )
+
+    @action(
+        description=_("Switch off …"),
+        url_path="deactivate",
+        permissions=["deactivate"],
+        icon="pause",
+    )
+    def deactivate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        campaign = self._campaign(request, object_id)
+        if request.method == "POST":
+            readiness.deactivate(campaign, actor=actor_of(request), now=timezone.now())
+            self.message_user(request, _("%s is switched off.") % campaign, messages.SUCCESS)
+            return HttpResponseRedirect(_page("change", campaign))
+        return self._render(
+            request,
+            "switch",
+            campaign,
+            title=_("Switch %s off?") % campaign,
+            followed=readiness.followed(campaign),
+            on=False,
+        )
+
+    # ----------------------------------------------------------------------------- common
+
+    def get_urls(self) -> list[Any]:
+        def page(address: str, view: Any, name: str) -> Any:
+            name = f"campaigns_campaign_{name}"
+            return path(f"<path:object_id>/{address}", self.admin_site.admin_view(view), name=name)
+
+        return [
+            page("preview/", self.preview, "preview"),
+            page("picture/<int:media_id>/", self.picture, "picture"),
+            *super().get_urls(),
+        ]
+
+    def _campaign(self, request: HttpRequest, object_id: str) -> Campaign:
+        """A campaign of the user's companies. Raises `Http404`."""
+        found = self.get_object(request, object_id)
+        if found is None or not self.has_view_permission(request, found):
+            raise Http404("you have no such campaign")
+        campaign: Campaign = found
+        return campaign
+
+    def _asked(self, request: HttpRequest, campaign: Campaign) -> Referral | None:
+        form = ReferralForm(request.GET, campaign=campaign)
+        found: Referral | None = form.cleaned_data["referral"] if form.is_valid() else None
+        return found
+
+    def _render(
+        self, request: HttpRequest, page: str, campaign: Campaign, **context: Any
+    ) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "campaign": campaign,
+            "media": self.media,
+            **context,
+        }
+        return TemplateResponse(request, f"admin/campaigns/campaign/{page}.html", context)
+
+
+def with_files(planned: list[PlannedMessage]) -> list[dict[str, Any]]:
+    """Planned messages for a page: with the name of the file that goes along. One query."""
+    files = Media.objects.in_bulk([item.media_id for item in planned if item.media_id])
+    return [{**asdict(item), "file": files.get(item.media_id or 0)} for item in planned]
+
+
+def _page(name: str, campaign: Campaign) -> str:
+    return reverse(f"admin:campaigns_campaign_{name}", args=[campaign.pk])
+
+
+def _count(rows: QuerySet[Any]) -> Coalesce:
+    """How many of `rows` there are for each outer row, without joining them."""
+    counted = rows.order_by().values("campaign").annotate(n=Count("id")).values("n")
+    return Coalesce(Subquery(counted), 0)

@@ -8,12 +8,11 @@ from django.contrib.admin.models import LogEntry
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
-from campaigns.models import Payment, Referral, Target, Template
+from campaigns.models import Payment, Referral
 from tests import factories
-from whatsapp.models import Account, Contact, Media, Message
+from whatsapp.models import Account, Contact, Message
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PDF = b"%PDF-1.4\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF\n"
 
 
 def act(client, path, action, rows, *, sure=True, **data):
@@ -158,100 +157,6 @@ def test_a_referrer_gets_an_account_and_a_user_of_their_own_company(operator, ac
     )
 
     assert set(answer.context["adminform"].form.errors) == {"account", "user"}
-
-
-# ----------------------------------------------------------------------------------- texts
-
-
-def step_form(step, **changes):
-    """What the page of a step posts: its templates, with `changes` to the first."""
-    templates = list(step.templates.order_by("id"))
-    data = {
-        "number": step.number, "delay": "1 00:00:00", "active": "on",
-        "templates-TOTAL_FORMS": len(templates), "templates-INITIAL_FORMS": len(templates),
-    }  # fmt: skip
-    for n, template in enumerate(templates):
-        data |= {
-            f"templates-{n}-id": template.pk, f"templates-{n}-step": step.pk,
-            f"templates-{n}-language": template.language, f"templates-{n}-body": template.body,
-        }  # fmt: skip
-    return data | {f"templates-0-{name}": value for name, value in changes.items()}
-
-
-def save_step(client, step, **changes):
-    return client.post(f"/admin/campaigns/step/{step.pk}/change/", step_form(step, **changes))
-
-
-def test_a_text_is_written_with_a_file_and_previewed_on_a_real_referral(operator, acme):
-    campaign = factories.make_campaign(acme, days=1)
-    factories.make_referral(
-        factories.make_referrer(acme), name="<b>Zoé</b> Martin", external_id="r 1"
-    )
-    step = campaign.steps.get()
-
-    saved = save_step(
-        operator, step, body="Salut {{name}} {{link}}",
-        upload=SimpleUploadedFile("guide.pdf", PDF),
-    )  # fmt: skip
-
-    assert saved.status_code == 302, saved.context["errors"]
-    template = step.templates.order_by("id").first()
-    assert (template.body, template.media.filename) == ("Salut {{name}} {{link}}", "guide.pdf")
-    page = operator.get(f"/admin/campaigns/step/{step.pk}/change/").content.decode()
-    assert "Salut &lt;b&gt;Zoé&lt;/b&gt; https://pay.example/r%201" in page
-    assert (
-        "Salut" in operator.get(f"/admin/campaigns/campaign/{campaign.pk}/change/").content.decode()
-    )
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"body": "Bonjour {{prenom}}"}, "unknown variable {{prenom}}"),
-        ({"body": "Bonjour {{name}"}, "does not belong to a variable"),
-        ({"body": "   "}, "This field is required"),
-        ({"upload": SimpleUploadedFile("x.png", b"<svg/>")}, "an SVG drawing"),
-        ({"upload": SimpleUploadedFile("x.gif", b"GIF89a...")}, "a GIF"),
-    ],
-)
-def test_a_text_or_file_with_a_mistake_is_refused_beside_its_field(operator, acme, changes, words):
-    step = factories.make_campaign(acme, days=1).steps.get()
-    before = list(Template.objects.order_by("id").values())
-
-    answer = save_step(operator, step, **changes)
-
-    assert answer.status_code == 200
-    shown = answer.content.decode().replace("&#x27;", "'")
-    assert words in shown
-    assert list(Template.objects.order_by("id").values()) == before
-    assert not Media.objects.exists()
-
-
-def test_a_file_of_another_company_cannot_be_chosen(operator, acme, rival):
-    from whatsapp import media
-
-    theirs = media.store(tenant=rival, data=PDF, filename="secret.pdf")
-    step = factories.make_campaign(acme, days=1).steps.get()
-
-    answer = save_step(operator, step, media=theirs.pk)
-
-    assert answer.status_code == 200
-    assert "secret.pdf" not in answer.content.decode()
-
-
-def test_a_new_text_lets_those_who_waited_for_it_go_on(operator, acme):
-    campaign = factories.make_campaign(acme, days=1)
-    target = factories.make_target(
-        factories.make_referral(factories.make_referrer(acme)), campaign=campaign,
-        hold="template", hold_detail="x",
-    )  # fmt: skip
-    later = timezone.now() + timezone.timedelta(hours=1)
-    Target.objects.update(next_due_at=later)
-
-    save_step(operator, campaign.steps.get(), body="Bonjour")
-
-    target.refresh_from_db()
-    assert target.next_due_at < later
 
 
 # ----------------------------------------------------------------------------------- import

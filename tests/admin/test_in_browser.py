@@ -13,7 +13,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from accounts.models import User
-from campaigns.models import Campaign, Step, Target, Template
+from campaigns.models import Campaign, Target, Template
 from tests import factories
 from tests.admin.test_actions import demo
 from tests.admin.test_pages import fill
@@ -85,13 +85,13 @@ def test_somebody_logs_in_imports_referrals_and_looks_around(chromium, live_serv
     keep(chromium, "import-report")
     assert "ref-9001" in chromium.find_element(By.ID, "findings").text
 
-    campaign, step = Campaign.objects.get(), Step.objects.first()
+    campaign = Campaign.objects.get()
     assert "Import CSV" in visit("/admin/campaigns/referral/", "referrals")
     assert "Who is due now?" in visit("/admin/campaigns/target/", "targets")
     visit(f"/admin/campaigns/target/{Target.objects.first().pk}/change/", "target")
     visit("/admin/campaigns/campaign/", "campaigns")
     visit(f"/admin/campaigns/campaign/{campaign.pk}/change/", "campaign")
-    assert "pay.example" in visit(f"/admin/campaigns/step/{step.pk}/change/", "step")
+    assert "pay.example" in visit(f"/admin/campaigns/campaign/{campaign.pk}/texts/", "texts")
     visit("/admin/campaigns/referrer/", "referrers")
     visit("/admin/whatsapp/account/", "accounts")
     account = acme.whatsapp_accounts.first()

@@ -145,6 +145,7 @@ class Relance:
             tenant=self.tenant,
             activate=True,
             step_delay=dt.timedelta(seconds=step_delay),
+            now=timezone.now(),
         )
         return [
             Referral.objects.create(

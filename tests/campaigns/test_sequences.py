@@ -1,6 +1,7 @@
 """A sequence in a file: what is wrong with it, all at once, and what loading it does."""
 
 import datetime as dt
+import functools
 import io
 import shutil
 from pathlib import Path
@@ -26,6 +27,7 @@ from whatsapp.models import Media, Message
 pytestmark = pytest.mark.django_db
 
 DEMO = Path(__file__).parents[2] / "demo"
+load = functools.partial(sequences.load, now=NOW)
 
 
 @pytest.fixture(autouse=True)
@@ -67,13 +69,13 @@ def write(folder):
 
 def problems(path, tenant):
     with pytest.raises(BadSequence) as caught:
-        sequences.load(path, tenant=tenant)
+        load(path, tenant=tenant)
     assert not Campaign.objects.exists()
     return caught.value.problems
 
 
 def test_the_demo_sequence_is_loaded_whole(tenant, folder):
-    report = sequences.load(folder / "relance-7-days.yaml", tenant=tenant, activate=True)
+    report = load(folder / "relance-7-days.yaml", tenant=tenant, activate=True)
 
     campaign = report.campaign
     assert (campaign.name, campaign.default_language, campaign.active) == (
@@ -94,10 +96,10 @@ def test_the_demo_sequence_is_loaded_whole(tenant, folder):
 
 def test_loading_it_again_changes_nothing(tenant, folder):
     path = folder / "relance-7-days.yaml"
-    sequences.load(path, tenant=tenant)
+    load(path, tenant=tenant)
     before = [list(m.objects.order_by("id").values()) for m in (Campaign, Step, Template, Media)]
 
-    report = sequences.load(path, tenant=tenant)
+    report = load(path, tenant=tenant)
 
     assert (report.created, report.templates_written, report.templates_unchanged) == (False, 0, 14)
     after = [list(m.objects.order_by("id").values()) for m in (Campaign, Step, Template, Media)]
@@ -105,11 +107,11 @@ def test_loading_it_again_changes_nothing(tenant, folder):
 
 
 def test_what_is_no_longer_in_the_file_is_switched_off_or_goes(tenant, write):
-    sequences.load(write(day={"en": "two"}, steps=[
+    load(write(day={"en": "two"}, steps=[
         {"day": 1, "fr": "un", "en": "one"}, {"day": 2, "fr": "deux", "en": "two"},
     ]), tenant=tenant)  # fmt: skip
 
-    report = sequences.load(write(steps=[{"day": 1, "fr": "nouveau"}]), tenant=tenant)
+    report = load(write(steps=[{"day": 1, "fr": "nouveau"}]), tenant=tenant)
 
     assert report.steps_switched_off == 1
     assert not Step.objects.get(number=2).active
@@ -120,7 +122,7 @@ def test_what_is_no_longer_in_the_file_is_switched_off_or_goes(tenant, write):
 
 def test_days_may_leave_gaps_and_be_shortened(tenant, write):
     steps = [{"day": n, "fr": "x"} for n in (1, 3, 7)]
-    sequences.load(
+    load(
         write(steps=steps),
         tenant=tenant,
         step_delay=dt.timedelta(seconds=5),
@@ -133,27 +135,27 @@ def test_days_may_leave_gaps_and_be_shortened(tenant, write):
 
 def test_activating_one_switches_the_other_off(tenant, write):
     old = make_campaign(tenant, days=1)
-    report = sequences.load(write(), tenant=tenant, activate=True)
+    report = load(write(), tenant=tenant, activate=True)
     assert report.deactivated == old.name
     assert Campaign.objects.get(active=True).name == "Relance"
 
 
 def test_another_tenants_sequence_is_another(tenant, write):
     path = write()
-    sequences.load(path, tenant=tenant)
-    sequences.load(path, tenant=make_tenant())
+    load(path, tenant=tenant)
+    load(path, tenant=make_tenant())
     assert Campaign.objects.count() == 2
 
 
 def test_a_new_text_releases_those_who_waited_for_it(tenant, write):
-    sequences.load(write(), tenant=tenant, activate=True)
+    load(write(), tenant=tenant, activate=True)
     Template.objects.filter(step__number=1).delete()
     target = make_target(make_referral(make_referrer(tenant)))
     planning.plan(now=NOW)
     target.refresh_from_db()
     assert target.hold == "template"
 
-    sequences.load(write(), tenant=tenant)
+    load(write(), tenant=tenant)
 
     assert planning.plan(now=NOW + dt.timedelta(minutes=5)).queued == 1
     assert Message.objects.get().body == "un Zoé"
@@ -239,9 +241,9 @@ def test_a_file_that_is_no_sequence_is_refused(tenant, write, text, problem):
 
 def test_a_tenants_own_variables_may_be_used(tenant, write):
     path = write(day={"fr": "{{offer}}"})
-    assert sequences.load(path, tenant=tenant).steps == 2
+    assert load(path, tenant=tenant).steps == 2
     with pytest.raises(BadSequence, match=r"unknown variable \{\{offer"):
-        sequences.load(path, tenant=make_tenant())
+        load(path, tenant=make_tenant())
 
 
 # ------------------------------------------------------------------------------ the command

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
 
 from accounts.models import Tenant
 from campaigns import sequences
@@ -45,6 +46,7 @@ class Command(BaseCommand):
                 activate=options["activate"],
                 step_delay=options["step_delay"],
                 first_delay=options["first_delay"],
+                now=timezone.now(),
             )
         except sequences.BadSequence as error:
             for problem in error.problems:
