@@ -6,7 +6,7 @@ Nothing in here asks the database or Redis: facts in, words out.
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.utils.functional import Promise
@@ -83,9 +83,12 @@ def reason_in_words(account: Account) -> str:
 
 def health_of(referrer: Referrer, account: Account, facts: Facts, *, now: datetime) -> Health:
     notice, may_link, changing = _main(account, facts, now=now)
+    others = tuple(_others(referrer, account, facts))
+    if others and notice.tone == "good":
+        notice = replace(notice, tone="warn", text=_("Your phone is linked, but read this:"))
     return Health(
         notice=notice,
-        others=tuple(_others(referrer, account, facts)),
+        others=others,
         may_link=may_link,
         may_disconnect=account.status not in (Status.NEW, Status.DISCONNECTED, Status.LOGGED_OUT)
         and account.logout_requested_at is None,
@@ -295,7 +298,8 @@ def _others(referrer: Referrer, account: Account, facts: Facts) -> list[Notice]:
                 % {"count": facts.uncertain},
                 _("The connection broke at that very moment. So that nobody gets a message twice, "
                   "it is not sent again before somebody has looked."),
-                (_("See below who it is about, and look into the chat on your phone."),),
+                (_("Look into the chat on your phone, then say under “What happened” whether it is "
+                   "there."),),
             )
         )  # fmt: skip
     if sends and not paused and facts.allowance.daily_limit == 0:

@@ -6,7 +6,9 @@ import datetime as dt
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
+from django.db.models import UUIDField, Value
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
@@ -53,6 +55,7 @@ class Event:
     name: str
     day: int
     detail: str
+    message: UUID | None
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class PeoplePanel(Versioned):
     finished: int
     upcoming: tuple[Next, ...]
     events: tuple[Event, ...]
+    may_act: bool
 
     @property
     def more(self) -> int:
@@ -71,7 +75,7 @@ class PeoplePanel(Versioned):
         return self.followed - len(self.upcoming)
 
 
-def people_panel(referrer: Referrer, *, now: datetime) -> PeoplePanel:
+def people_panel(referrer: Referrer, *, may_act: bool, now: datetime) -> PeoplePanel:
     """Five queries. `referrer` comes from `Referrer.objects.counted()`."""
     return PeoplePanel(
         followed=referrer.followed,
@@ -79,6 +83,7 @@ def people_panel(referrer: Referrer, *, now: datetime) -> PeoplePanel:
         finished=referrer.finished,
         upcoming=tuple(_upcoming(referrer, now=now)) if referrer.followed else (),
         events=tuple(_events(referrer, now=now)),
+        may_act=may_act,
     )
 
 
@@ -110,7 +115,7 @@ def _next(target: Target, referrer: Referrer, contents: Contents, *, now: dateti
         language=rendered.language if rendered else "",
         at=due if due and due > now else None,
         when=when(due, now=now, zone=referrer.tenant.zone) if due and due > now else "",
-        waits=_waits(target, message, text),
+        waits=_waits(target, message, text) or _account_waits(referrer, due=due, now=now),
         peek=body if len(body) <= PEEK else body[: PEEK - 1].rstrip() + "…",
         has_file=bool(message.media_id if message else rendered and rendered.media_id),
     )
@@ -130,6 +135,18 @@ def _waits(target: Target, message: Message | None, text: Any) -> str:
     }.get(str(hold), "")
 
 
+def _account_waits(referrer: Referrer, *, due: datetime | None, now: datetime) -> str:
+    """What the account waits for; "" when it sends, or when there is time yet."""
+    account = referrer.account
+    if account is None or (due is not None and due > now and not account.sending_paused_at):
+        return ""
+    if account.sending_paused_at:
+        return _("when you resume sending")
+    if not account.enabled:
+        return _("when your company switches your account on")
+    return "" if account.is_linked else _("when your WhatsApp is linked again")
+
+
 def _events(referrer: Referrer, *, now: datetime) -> list[Event]:
     """Messages that left or failed, and people who left, in one query, latest first."""
     since = now - LOOK_BACK
@@ -147,12 +164,14 @@ def _events(referrer: Referrer, *, now: datetime) -> list[Event]:
             "target__referral__name",
             "number",
             "message__error_code",
+            "message__public_id",
         )
     )
     ends = Target.objects.filter(
         referral__referrer=referrer, ended_at__gt=since
     ).values_list(
-        "ended_at", "state", "referral__name", "steps_done", "exit_reason"
+        "ended_at", "state", "referral__name", "steps_done", "exit_reason",
+        Value(None, UUIDField()),
     )  # fmt: skip
     rows = messages.union(ends, all=True).order_by("-at")[:PAST]
     return [
@@ -163,8 +182,9 @@ def _events(referrer: Referrer, *, now: datetime) -> list[Event]:
             name=_name(name),
             day=day,
             detail=_detail(kind, code),
+            message=message,
         )
-        for at, kind, name, day, code in rows
+        for at, kind, name, day, code, message in rows
     ]
 
 

@@ -25,4 +25,5 @@ urlpatterns = [
     path("disconnect/", views.Disconnect.as_view(), name="disconnect"),
     path("sending/", views.Sending.as_view(), name="sending"),
     path("enrolment/", views.Enrolment.as_view(), name="enrolment"),
+    path("messages/<uuid:public_id>/settle/", views.Settle.as_view(), name="settle"),
 ]

@@ -8,12 +8,13 @@ from __future__ import annotations
 import time
 from datetime import datetime
 from typing import Any, TypedDict
+from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
@@ -30,9 +31,9 @@ from accounts.throttles import count
 from campaigns import referrers
 from campaigns.models import Referrer
 from campaigns.pages.panels import AccountPanel, Versioned, account_panel
-from campaigns.pages.people import people_panel
-from whatsapp import linking
-from whatsapp.models import Account
+from campaigns.pages.people import PeoplePanel, people_panel
+from whatsapp import linking, outbox
+from whatsapp.models import Account, Message
 
 LINKS_PER_MINUTE = 20
 
@@ -88,6 +89,9 @@ class ReferrerPage(View):
     def own_account(self) -> Account:
         return referrers.account_of(self.referrer, **self.by())
 
+    def people(self) -> PeoplePanel:
+        return people_panel(self.referrer, may_act=self.may_act, now=timezone.now())
+
     def done(self, request: HttpRequest) -> HttpResponse:
         """What an action answers: the part it changed, or the page anew."""
         if request.headers.get("HX-Request"):
@@ -110,7 +114,7 @@ class Home(ReferrerPage):
             {
                 "referrer": self.referrer,
                 "account": self.account(),
-                "people": people_panel(self.referrer, now=timezone.now()),
+                "people": self.people(),
             },
         )
 
@@ -122,8 +126,7 @@ class AccountPart(ReferrerPage):
 
 class PeoplePart(ReferrerPage):
     def get(self, request: HttpRequest) -> HttpResponse:
-        panel = people_panel(self.referrer, now=timezone.now())
-        return part(request, "referrer/_people.html", "people", panel)
+        return part(request, "referrer/_people.html", "people", self.people())
 
 
 class Link(ReferrerPage):
@@ -198,3 +201,29 @@ class Enrolment(ReferrerPage):
             case _other:
                 messages.error(request, _("Nothing was changed: press Pause or Resume."))
         return self.done(request)
+
+
+class Settle(ReferrerPage):
+    """A message that may or may not have arrived: the referrer has looked into the chat."""
+
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest, public_id: UUID) -> HttpResponse:
+        message = get_object_or_404(
+            Message, public_id=public_id, delivery__target__referral__referrer=self.referrer
+        )
+        match request.POST.get("arrived"):
+            case "yes" | "no" as arrived:
+                done = outbox.settle(message.pk, sent=arrived == "yes", **self.by())
+                message.refresh_from_db(fields=["state"])
+                if not done:
+                    messages.info(request, _("Somebody has answered this already."))
+                elif message.state == Message.State.CANCELLED:
+                    messages.info(request, _("Thank you. It is too late to send it again."))
+                else:
+                    messages.success(request, _("Thank you. It goes on from there."))
+            case _other:
+                messages.error(request, _("Nothing was changed: say whether it is there."))
+        if request.headers.get("HX-Request"):
+            return render(request, "referrer/_people.html", {"people": self.people()})
+        return redirect("pages:home")

@@ -19,17 +19,18 @@ document.addEventListener("htmx:afterRequest", (event) => {
 });
 
 document.addEventListener("htmx:afterSettle", (event) => {
-  const part = event.detail.elt.closest("[data-announce]");
+  const part = event.detail.elt.closest("[data-live]");
+  if (!part) return;
   const announcer = document.getElementById("announcer");
-  if (part && announcer.textContent !== part.dataset.announce) {
-    announcer.textContent = part.dataset.announce;
-  }
-  // htmx finds the focused element again by its id; one that went away leaves the part itself.
-  if (part && event.detail.requestConfig?.verb === "post" && document.activeElement === document.body) {
-    part.focus({ preventScroll: true });
-  }
-  if (part) document.title = document.title.replace(/^.*?(?= · )/, part.querySelector("h2").textContent.trim());
+  const said = part.dataset.announce;
+  if (said && announcer.textContent !== said) announcer.textContent = said;
+  const title = document.getElementById("account-title").textContent.trim();
+  document.title = document.title.replace(/^.*?(?= · )/, title);
   countDown();
+  if (event.detail.requestConfig?.verb !== "post") return;
+  // htmx finds the focused button again by its id; one that went away leaves the part itself.
+  if (document.activeElement === document.body) part.focus({ preventScroll: true });
+  parts().forEach((other) => other !== part && htmx.trigger(other, "wake"));
 });
 
 function countDown() {

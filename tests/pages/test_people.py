@@ -10,6 +10,7 @@ from tests import factories
 from tests.pages.conftest import browser
 from whatsapp.models import Contact, Message
 
+HTMX = {"HX-Request": "true"}
 HOUR = dt.timedelta(hours=1)
 
 
@@ -177,7 +178,7 @@ def test_people_are_counted(acme, campaign, referrer):
 
     assert "<dt>followed now</dt><dd>8</dd>" in page
     assert "<dt>paid</dt><dd>1</dd>" in page
-    assert "<dt>seven days over</dt><dd>1</dd>" in page
+    assert "<dt>finished</dt><dd>1</dd>" in page
     assert "and 2 more people" in page
 
 
@@ -185,6 +186,74 @@ def test_somebody_without_a_name_can_be_told_apart(acme, campaign, referrer):
     follow(referrer, name=" ")
 
     assert "Somebody without a name" in page_of(acme)
+
+
+@pytest.mark.parametrize(("arrived", "state"), [("yes", "sent"), ("no", "queued")])
+def test_a_referrer_says_what_became_of_an_uncertain_message(
+    acme, campaign, referrer, arrived, state
+):
+    target = follow(referrer, hold="uncertain", steps_done=1)
+    message = message_of(target, 1, "uncertain", sending_at=timezone.now())
+    amina = browser(acme.people["amina"])
+
+    answer = amina.post(f"/messages/{message.public_id}/settle/", {"arrived": arrived}, follow=True)
+    again = amina.post(f"/messages/{message.public_id}/settle/", {"arrived": "yes"}, follow=True)
+
+    message.refresh_from_db()
+    assert message.state == state
+    assert "It goes on from there" in answer.content.decode()
+    assert "Somebody has answered this already" in again.content.decode()
+
+
+def test_a_message_that_was_overtaken_is_not_sent_again(acme, campaign, referrer):
+    message = message_of(follow(referrer, steps_done=3), 1, "uncertain", sending_at=timezone.now())
+
+    page = browser(acme.people["amina"]).post(
+        f"/messages/{message.public_id}/settle/", {"arrived": "no"}, follow=True
+    )
+
+    message.refresh_from_db()
+    assert message.state == "cancelled"
+    assert "too late to send it again" in page.content.decode()
+
+
+def test_an_answer_that_is_none_decides_nothing(acme, campaign, referrer):
+    message = message_of(follow(referrer), 1, "uncertain", sending_at=timezone.now())
+
+    page = browser(acme.people["amina"]).post(
+        f"/messages/{message.public_id}/settle/", {"arrived": "perhaps"}, headers=HTMX
+    )
+
+    message.refresh_from_db()
+    assert message.state == "uncertain"
+    assert 'data-announce="Nothing was changed' in page.content.decode()
+
+
+def test_nobody_settles_the_message_of_somebody_else(acme, campaign, referrer):
+    bruno = acme.make_referrer("bruno")
+    message = message_of(follow(bruno), 1, "uncertain", sending_at=timezone.now())
+
+    answer = browser(acme.people["amina"]).post(
+        f"/messages/{message.public_id}/settle/", {"arrived": "yes"}
+    )
+
+    message.refresh_from_db()
+    assert (answer.status_code, message.state) == (404, "uncertain")
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"sending_paused_at": timezone.now()}, "when you resume sending"),
+        ({"status": "logged_out"}, "when your WhatsApp is linked again"),
+        ({"enabled": False}, "when your company switches your account on"),
+    ],
+)
+def test_a_message_that_is_due_says_what_it_waits_for(acme, campaign, referrer, fields, words):
+    follow(referrer, next_due_at=timezone.now() - HOUR)
+    type(referrer.account).objects.update(**fields)
+
+    assert words in page_of(acme)
 
 
 def test_only_the_referrers_own_people_are_shown(acme, other, campaign, referrer):
