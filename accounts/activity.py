@@ -19,13 +19,23 @@ from django.db.models import Model
 from django.http import HttpRequest
 from rest_framework.request import Request
 
-from accounts.models import Activity, ApiKey
+from accounts.models import Activity, ApiKey, User
 from accounts.signed import Service
 from accounts.throttles import address_of
 from accounts.verbs import Verb
 from relance_project.redaction import scrub
 
-__all__ = ["SYSTEM", "Actor", "Verb", "actor_of", "address", "forget_old", "record", "record_each"]
+__all__ = [
+    "SYSTEM",
+    "Actor",
+    "Verb",
+    "actor_of",
+    "address",
+    "forget_old",
+    "record",
+    "record_each",
+    "record_for_user",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +115,19 @@ def record_each(
         ],
         batch_size=1000,
     )
+
+
+def record_for_user(
+    user: User,
+    verb: Verb,
+    *,
+    actor: Actor,
+    detail: Mapping[str, Any] | None = None,
+    now: datetime,
+) -> None:
+    """What somebody did with their own login: a line in each of their companies, or one in none."""
+    for tenant_id in user.memberships.values_list("tenant_id", flat=True) or [None]:
+        record(tenant_id=tenant_id, verb=verb, actor=actor, detail=detail, now=now)
 
 
 def _common(

@@ -9,10 +9,13 @@ from django.contrib.auth.models import Group
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from rest_framework_simplejwt.token_blacklist import models as tokens
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from accounts import activity, passwords
+from accounts.activity import Verb, actor_of
 from accounts.console import (
     AuthenticationForm,
     ConsoleAdmin,
@@ -86,6 +89,21 @@ class UserAdmin(ConsoleUserAdmin):
         found: QuerySet[User] = super().get_queryset(request)
         return found.prefetch_related("memberships__tenant")
 
+    def user_change_password(
+        self,
+        request: HttpRequest,
+        id: str,  # noqa: A002  Django's name
+        form_url: str = "",
+    ) -> HttpResponse:
+        before = User.objects.filter(pk=id).values_list("password", flat=True).first()
+        response: HttpResponse = super().user_change_password(request, id, form_url)
+        user = User.objects.filter(pk=id).first()
+        if user is not None and user.password != before:
+            now = timezone.now()
+            passwords.end_refresh_tokens(user, now=now)
+            activity.record_for_user(user, Verb.PASSWORD_CHANGED, actor=actor_of(request), now=now)
+        return response
+
     @admin.display(description=_("companies"))
     def companies(self, user: User) -> str:
         return ", ".join(f"{m.tenant} ({m.get_role_display()})" for m in user.memberships.all())
@@ -128,6 +146,13 @@ class ServiceKeyAdmin(TenantScoped, ConsoleAdmin):
             return
         # Not saved by the form: the key is made with its secret.
         issued, secret = ServiceKey.issue(tenant=obj.tenant, name=obj.name)
+        activity.record(
+            tenant_id=obj.tenant_id,
+            verb=Verb.SERVICE_KEY_ISSUED,
+            actor=actor_of(request),
+            subject=issued,
+            now=timezone.now(),
+        )
         obj.pk, obj.key_id = issued.pk, issued.key_id
         obj.issued_secret = secret
 

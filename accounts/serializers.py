@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import hmac
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
+from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.signals import user_logged_in
 from django.db import transaction
 from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.exceptions import AuthenticationFailed
+from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.serializers import TokenObtainPairSerializer, TokenRefreshSerializer
 from rest_framework_simplejwt.settings import api_settings
-from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
-from rest_framework_simplejwt.tokens import RefreshToken
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+from rest_framework_simplejwt.tokens import RefreshToken, UntypedToken
 from rest_framework_simplejwt.utils import get_md5_hash_password
 
+from accounts import passwords
+from accounts.activity import Actor, address, record_for_user
 from accounts.models import Activity, ApiKey, Membership, User
 from accounts.verbs import ActorKind, Verb
+
+# A client that lost the answer, or two of its windows, may send a token once more.
+REUSE_GRACE = timedelta(seconds=30)
 
 
 class LogIn(TokenObtainPairSerializer):
@@ -36,7 +43,11 @@ class Refresh(TokenRefreshSerializer):
     """A refresh token is good once, and only as long as its user's password is the same."""
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
-        token = RefreshToken(attrs["refresh"])
+        try:
+            token = RefreshToken(attrs["refresh"])
+        except TokenError:
+            self._if_reused(attrs["refresh"])
+            raise
         user = User.objects.filter(pk=token.get(api_settings.USER_ID_CLAIM), is_active=True).first()
         if user is None:
             raise AuthenticationFailed("This user is gone or switched off.", "no_active_account")
@@ -49,6 +60,36 @@ class Refresh(TokenRefreshSerializer):
             jti = token[api_settings.JTI_CLAIM]
             OutstandingToken.objects.select_for_update().filter(jti=jti).first()
             return dict(super().validate(attrs))
+
+    def _if_reused(self, text: str) -> None:
+        """A token that was used before was copied: who has the other one is anybody's guess.
+
+        So all of its user's end. Within some seconds it is one program asking twice.
+        """
+        now = timezone.now()
+        try:
+            claims = UntypedToken(text)  # type: ignore[arg-type]  # signature and age, nothing else
+        except TokenError:
+            return
+        used = BlacklistedToken.objects.select_related("token__user").filter(
+            token__jti=claims[api_settings.JTI_CLAIM], blacklisted_at__lt=now - REUSE_GRACE
+        )
+        user = next((found.token.user for found in used), None)
+        if user is not None and passwords.end_refresh_tokens(user, now=now):
+            request = self.context["request"]
+            actor = Actor("user", user.get_username(), user.pk, address(request))
+            record_for_user(user, Verb.TOKEN_REUSED, actor=actor, now=now)
+
+
+class PasswordBody(serializers.Serializer[Any]):
+    """The password as it is and as it is to be."""
+
+    current = serializers.CharField(max_length=500, trim_whitespace=False)
+    new = serializers.CharField(max_length=500, trim_whitespace=False)
+
+    def validate_new(self, value: str) -> str:
+        validate_password(value, user=self.context["user"])
+        return value
 
 
 class Logout(serializers.Serializer[Any]):

@@ -21,6 +21,7 @@ class Verb(models.TextChoices):
     LOGIN_FAILED = "login_failed", _("could not log in")
     LOGGED_OUT = "logged_out", _("logged out")
     PASSWORD_CHANGED = "password_changed", _("password changed")
+    TOKEN_REUSED = "token_reused", _("used refresh token came back: logged out everywhere")
     API_KEY_ISSUED = "api_key_issued", _("API key issued")
     API_KEY_REVOKED = "api_key_revoked", _("API key revoked")
     SERVICE_KEY_ISSUED = "service_key_issued", _("service key issued")

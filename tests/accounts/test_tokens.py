@@ -2,16 +2,20 @@
 
 import datetime as dt
 import threading
+from collections import Counter
 
 import pytest
+from django.contrib.auth import get_user
 from django.db import connection
+from django.test import Client
 from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisDown
 from rest_framework.test import APIClient
-from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
 from accounts import tasks, throttles
-from accounts.models import ServiceNonce
+from accounts.models import Activity, ServiceNonce
+from campaigns.api import StatusView
 from tests import companies
 
 
@@ -137,6 +141,168 @@ def test_a_body_that_is_no_object_is_a_client_error(db, body):
             f"/api/auth/{path}", body, content_type="application/json; charset=zlib"
         )
         assert 400 <= answer.status_code < 500, path
+
+
+# ---------------------------------------------------------------- reuse, revocation, passwords
+
+
+def test_a_used_token_that_comes_back_later_ends_everything_of_its_user(acme):
+    stolen = log_in().json()["refresh"]
+    other_phone = log_in().json()["refresh"]
+    bystander = log_in(username="olga").json()["refresh"]
+    thief = refresh(stolen).json()["refresh"]
+    BlacklistedToken.objects.update(blacklisted_at=timezone.now() - dt.timedelta(minutes=1))
+
+    assert refresh(stolen).status_code == 401
+
+    assert refresh(thief).status_code == 401
+    assert refresh(other_phone).status_code == 401
+    assert refresh(bystander).status_code == 200
+    (line,) = Activity.objects.filter(verb="token_reused")
+    assert (line.actor_name, line.tenant) == ("amina", acme.tenant)
+    assert log_in().status_code == 200
+
+
+def test_the_same_token_twice_within_seconds_is_an_accident(acme):
+    first = log_in().json()["refresh"]
+    second = refresh(first).json()["refresh"]
+
+    assert refresh(first).status_code == 401
+
+    assert refresh(second).status_code == 200
+
+
+def test_a_forged_token_with_a_used_id_ends_nothing(acme):
+    used, good = log_in().json()["refresh"], log_in().json()["refresh"]
+    refresh(used)
+    BlacklistedToken.objects.update(blacklisted_at=timezone.now() - dt.timedelta(minutes=1))
+    header, claims, _signature = used.split(".")
+
+    assert refresh(f"{header}.{claims}.{'A' * 43}").status_code == 401
+
+    assert refresh(good).status_code == 200
+
+
+def test_the_database_holds_no_token_that_could_be_used(acme):
+    tokens = log_in().json()
+    refresh(tokens["refresh"])
+
+    assert set(OutstandingToken.objects.values_list("token", flat=True)) == {""}
+
+
+def test_logging_out_is_recorded(acme):
+    APIClient().post("/api/auth/logout", {"refresh": log_in().json()["refresh"]}, format="json")
+
+    assert Activity.objects.filter(verb="logged_out", actor_name="amina").count() == 1
+
+
+def change_password(tokens, current=companies.PASSWORD, new="another long sentence"):
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {tokens['access']}")
+    return client.post("/api/auth/password", {"current": current, "new": new}, format="json")
+
+
+def test_a_changed_password_ends_every_token_and_session_and_gives_a_new_pair(acme):
+    acme.make_referrer("amina")
+    phone, laptop, page = log_in().json(), log_in().json(), Client()
+    page.force_login(acme.people["amina"])
+
+    answer = change_password(laptop)
+
+    assert answer.status_code == 200, answer.json()
+    for old in (phone, laptop):
+        assert status_with(old["access"]).status_code == 401
+        assert refresh(old["refresh"]).status_code == 401
+    assert get_user(page).is_anonymous
+    assert status_with(answer.json()["access"]).status_code == 200
+    assert log_in().status_code == 401
+    assert log_in(password="another long sentence").status_code == 200
+    assert Activity.objects.filter(verb="password_changed", actor_name="amina").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("current", "new", "field"),
+    [
+        ("wrong", "another long sentence", "current"),
+        (companies.PASSWORD, "short", "new"),
+        (companies.PASSWORD, "password123", "new"),
+        (companies.PASSWORD, "20261120093000", "new"),
+        (companies.PASSWORD, "", "new"),
+        (companies.PASSWORD, "a\x00 long sentence", "new"),
+        (companies.PASSWORD, "x" * 501, "new"),
+        (None, None, "current"),
+    ],
+)
+def test_a_password_that_will_not_do_names_the_field_and_ends_nothing(acme, current, new, field):
+    tokens = log_in().json()
+
+    answer = change_password(tokens, current, new)
+
+    assert answer.status_code == 400
+    assert field in {error["field"] for error in answer.json()["errors"]}
+    assert refresh(tokens["refresh"]).status_code == 200
+
+
+def test_a_stolen_access_token_is_not_good_for_guessing_the_password(acme):
+    tokens = log_in().json()
+
+    codes = [change_password(tokens, f"guess {n}").status_code for n in range(11)]
+
+    assert codes == [400] * 9 + [429] * 2
+    assert int(change_password(tokens)["Retry-After"]) > 0
+
+
+# --------------------------------------------------------------------------------- attempts
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_thirty_guesses_at_the_same_moment_ten_are_looked_at(monkeypatch):
+    companies.acme()
+    monkeypatch.setattr(throttles.Throttle, "now", staticmethod(lambda: 1_800_000_000.0))
+    barrier, answers = threading.Barrier(30), []
+
+    def work(n):
+        try:
+            barrier.wait(20)
+            answers.append(log_in(password=f"guess {n}"))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work, args=[n]) for n in range(30)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    codes = Counter(answer.status_code for answer in answers)
+    assert codes == {401: 10, 429: 20}
+    assert all(int(a["Retry-After"]) > 0 for a in answers if a.status_code == 429)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_a_burst_of_calls_as_many_as_allowed_get_in(monkeypatch):
+    acme = companies.acme()
+    acme.make_referrer("amina")
+    monkeypatch.setattr(throttles.Throttle, "now", staticmethod(lambda: 1_800_000_000.0))
+    monkeypatch.setattr(StatusView, "calls_per_minute", {"GET": 7})
+    access = log_in().json()["access"]
+    barrier, answers = threading.Barrier(20), []
+
+    def work():
+        try:
+            barrier.wait(20)
+            answers.append(status_with(access))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert Counter(answer.status_code for answer in answers) == {200: 7, 429: 13}
+    assert {a["Retry-After"] for a in answers if a.status_code == 429} == {"61"}
 
 
 def test_an_access_token_is_no_refresh_token(acme):
