@@ -17,7 +17,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts import sealed
-from accounts.verbs import ActorKind, Verb
+from accounts.verbs import ActorKind, verbs
 
 
 def validate_timezone(name: str) -> None:
@@ -246,7 +246,7 @@ class Activity(models.Model):
         db_index=False,
     )
     at = models.DateTimeField()
-    verb = models.CharField(max_length=32, choices=Verb)
+    verb = models.CharField(max_length=32, choices=verbs)
     actor_kind = models.CharField(max_length=8, choices=ActorKind)
     actor_name = models.CharField(max_length=150)
     user = models.ForeignKey(

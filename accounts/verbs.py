@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -64,3 +66,8 @@ class Verb(models.TextChoices):
     CAMPAIGN_CREATED = "campaign_created", _("campaign created")
     CAMPAIGN_ACTIVATED = "campaign_activated", _("campaign activated")
     CAMPAIGN_PAUSED = "campaign_paused", _("campaign paused")
+
+
+def verbs() -> list[tuple[str, Any]]:
+    """Choices by a function, so that a new word needs no migration."""
+    return list(Verb.choices)
