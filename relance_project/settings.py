@@ -92,8 +92,14 @@ X_FRAME_OPTIONS = "DENY"
 
 # ------------------------------------------------------------------------------------ mail
 
-# As smtp+tls://user:password@host:587; unset: nothing leaves this machine.
-vars().update(env.dj_email_url("EMAIL_URL", "dummymail://"))
+# As submission://user:password@host:587 (with TLS) or smtp://host; unset: nothing leaves this
+# machine.
+vars().update(env.dj_email_url("EMAIL_URL", "dummy://"))
+if "EMAIL_BACKEND" not in vars():
+    raise ImproperlyConfigured(
+        "EMAIL_URL begins with a scheme that is not known: write submission://user:password@host "
+        "for a server with TLS, or smtp://host for one without."
+    )
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", "relance@localhost")
 
