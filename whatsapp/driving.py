@@ -91,7 +91,7 @@ def _work(pool: SessionPool, account: Account, session: Session) -> None:
         _recover(session)
         if not session.caught_up:
             _catch_up(session)
-        _send_due(pool, account, session)
+        _send_due(pool, session)
         _save_if_due(session)
     except limits.Unavailable as error:
         log.warning("not sending", account_id=account.pk, why=str(error))
@@ -150,15 +150,15 @@ def _save_if_due(session: Session) -> None:
 # --------------------------------------------------------------------------------- sending
 
 
-def _send_due(pool: SessionPool, account: Account, session: Session) -> None:
+def _send_due(pool: SessionPool, session: Session) -> None:
     """Send what is due, one after the other, until nothing is or the account has to wait."""
     days_changed = 0
     while session.usable and not pool.stopping.is_set():
-        account = Account.objects.select_related("tenant").get(pk=account.pk)
-        if account.status != Status.CONNECTED or account.sending_paused_at or not account.enabled:
-            return
-        message = outbox.next_due(account.pk)
+        message = outbox.next_due(session.account_id)
         if message is None:
+            return
+        account = message.account
+        if account.status != Status.CONNECTED or account.sending_paused_at or not account.enabled:
             return
         session.used_at = time.monotonic()
         failpoint("send.before-prepare")

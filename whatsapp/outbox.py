@@ -136,11 +136,14 @@ def queue(
 
 
 def next_due(account_id: int) -> Message | None:
-    """The queued message of the account that goes first now, by the database's clock."""
+    """The queued message of the account that goes first now, by the database's clock.
+
+    With its contact, its file, and its account as that is now.
+    """
     return (
         Message.objects.filter(account_id=account_id, state=Message.State.QUEUED)
         .extra(where=["due_at <= clock_timestamp()"])
-        .select_related("contact", "media")
+        .select_related("contact", "media", "account__tenant")
         .order_by("priority", "due_at", "id")
         .first()
     )
