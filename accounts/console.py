@@ -14,6 +14,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import ForeignKey, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Membership, Tenant
@@ -63,6 +64,7 @@ __all__ = [
     "StaffOfCompany",
     "TenantScoped",
     "action",
+    "back_to_page",
     "companies",
     "confirmed",
     "display",
@@ -216,6 +218,14 @@ class QuestionFilter(SimpleListFilter):
         return asked[1](queryset) if asked else queryset
 
 
+def back_to_page(model_admin: Any, request: HttpRequest) -> str | None:
+    """Address of the row's page on which an action was asked for; None: it was the list."""
+    pk = request.POST.get("from_page", "")
+    if not pk.isdecimal():
+        return None
+    return reverse(f"admin:{model_admin.opts.label_lower.replace('.', '_')}_change", args=[pk])
+
+
 def confirmed(
     model_admin: Any,
     request: HttpRequest,
@@ -246,5 +256,8 @@ def confirmed(
             "checkbox_name": ACTION_CHECKBOX_NAME,
             "opts": model_admin.opts,
             "media": model_admin.media,
+            "from_page": request.POST.get("from_page", ""),
+            "back": back_to_page(model_admin, request)
+            or reverse(f"admin:{model_admin.opts.label_lower.replace('.', '_')}_changelist"),
         },
     )

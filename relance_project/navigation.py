@@ -14,6 +14,13 @@ def _link(title: Any, model: str, icon: str) -> dict[str, Any]:
 
 SIDEBAR: list[dict[str, Any]] = [
     {
+        "title": _("Overview"),
+        "items": [
+            {"title": _("Today"), "icon": "monitoring", "link": reverse_lazy("admin:index")},
+            _link(_("Activity"), "accounts_activity", "history"),
+        ],
+    },
+    {
         "title": _("Following up"),
         "items": [
             _link(_("Campaigns"), "campaigns_campaign", "campaign"),
@@ -39,8 +46,9 @@ SIDEBAR: list[dict[str, Any]] = [
         "title": _("People"),
         "collapsible": True,
         "items": [
-            _link(_("Tenants"), "accounts_tenant", "domain"),
+            _link(_("Companies"), "accounts_tenant", "domain"),
             _link(_("Users"), "accounts_user", "manage_accounts"),
+            _link(_("API keys"), "accounts_apikey", "vpn_key"),
             _link(_("Service keys"), "accounts_servicekey", "key"),
         ],
     },

@@ -81,5 +81,8 @@ def handle(pool: SessionPool, session: Session, event: base.Event) -> None:
             # Ending what is left of it takes seconds, in which other browsers would not be heard.
             session.lost = event.reason or "browser_gone"
             pool.wake(account_id)
-        case base.QrIdle() | base.Linked():
+        case base.Linked():
+            linking.note_scan(account_id)
+            pool.wake(account_id)
+        case base.QrIdle():
             pool.wake(account_id)

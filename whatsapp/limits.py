@@ -140,13 +140,23 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What an account may still send. `reset_in_ms`: until more becomes free."""
+    """What an account may still send. `reset_in_ms`: until more becomes free.
+
+    `sent_this_minute`: begun in the last 60 seconds.
+    """
 
     sent_today: int
     daily_limit: int
     remaining: int
     reset_in_ms: int
     is_limited: bool
+    sent_this_minute: int
+    per_minute: int
+
+    @property
+    def daily_left(self) -> int:
+        """What is left of the day, whatever the minute says."""
+        return max(0, self.daily_limit - self.sent_today)
 
 
 class _Server:
@@ -314,8 +324,19 @@ def snapshot(account: Account, *, now: datetime) -> Allowance:
     to_midnight = int(seconds_to_midnight(account.tenant, now=now) * 1000)
     if remaining and minute >= account.limit_per_minute:
         wait = oldest + MINUTE - now
-        return Allowance(sent, account.limit_per_day, 0, int(wait.total_seconds() * 1000), True)
-    return Allowance(sent, account.limit_per_day, remaining, to_midnight, remaining == 0)
+        wait_ms = int(wait.total_seconds() * 1000)
+        return Allowance(
+            sent, account.limit_per_day, 0, wait_ms, True, minute, account.limit_per_minute
+        )
+    return Allowance(
+        sent,
+        account.limit_per_day,
+        remaining,
+        to_midnight,
+        remaining == 0,
+        minute,
+        account.limit_per_minute,
+    )
 
 
 @dataclass(frozen=True, slots=True)

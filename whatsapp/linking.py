@@ -310,10 +310,28 @@ def forget_qr(account_id: int) -> None:
     """Take the code away and wake whoever waits for one."""
     client = limits.server().client
     try:
-        client.delete(_key(account_id))
+        client.delete(_key(account_id), _key(account_id) + ":scanned")
         client.publish(_key(account_id), "gone")
     except redis.RedisError:
         log.warning("QR code not taken away", account_id=account_id)
+
+
+def note_scan(account_id: int) -> None:
+    """A phone has scanned the code: it is no use any more, and its owner wants to be told."""
+    client = limits.server().client
+    try:
+        client.set(_key(account_id) + ":scanned", 1, ex=settings.WHATSAPP_LINK_SECONDS)
+        client.delete(_key(account_id))
+    except redis.RedisError:
+        log.warning("scan not noted", account_id=account_id)
+
+
+def was_scanned(account_id: int) -> bool:
+    """Whether a phone has scanned the code of the running attempt. False when Redis is away."""
+    try:
+        return bool(limits.server().client.exists(_key(account_id) + ":scanned"))
+    except redis.RedisError:
+        return False
 
 
 def current_qr(account_id: int) -> PublishedQr | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.http import Http404, HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -196,8 +197,8 @@ def _per_day(ids: list[int], *, since: dt.datetime, now: dt.datetime) -> Plot:
     return Plot(
         name="days",
         title=_("Messages by the day they were sent"),
-        summary=_("%(sent)d sent in %(days)d days, %(percent)d %% of them read so far.")
-        % {"sent": sent, "days": DAYS, "percent": round(100 * read / sent) if sent else 0},
+        summary=_("%(sent)s sent in %(days)d days, %(percent)d %% of them read so far.")
+        % {"sent": intcomma(sent), "days": DAYS, "percent": round(100 * read / max(sent, 1))},
         kind="bar",
         headers=[_("Day"), _("sent"), _("delivered"), _("read")],
         rows=[
@@ -214,20 +215,21 @@ def _midnight(moment: dt.datetime) -> dt.datetime:
 def _funnel(ids: list[int], *, since: dt.datetime, now: dt.datetime) -> Plot:
     funnel = statistics.funnel(ids, since=_midnight(since), until=now)
     left = ", ".join(
-        f"{count} {Target.ExitReason(reason).label}" for reason, count in funnel.exited.items()
+        f"{intcomma(count)} {Target.ExitReason(reason).label}"
+        for reason, count in funnel.exited.items()
     )
     return Plot(
         name="funnel",
         title=_("How far people come"),
         summary=_(
-            "Of %(enrolled)d people enrolled in %(days)d days, %(active)d are under way, "
-            "%(completed)d got every message; left before: %(left)s."
+            "Of %(enrolled)s people enrolled in %(days)d days, %(active)s are under way, "
+            "%(completed)s got every message; left before: %(left)s."
         )
         % {
-            "enrolled": funnel.enrolled,
+            "enrolled": intcomma(funnel.enrolled),
             "days": DAYS,
-            "active": funnel.active,
-            "completed": funnel.completed,
+            "active": intcomma(funnel.active),
+            "completed": intcomma(funnel.completed),
             "left": left or _("nobody"),
         },
         kind="bar",
@@ -274,11 +276,11 @@ def _failures(ids: list[int], *, since: dt.datetime, now: dt.datetime) -> Plot:
         name="failures",
         title=_("Failures by reason"),
         summary=ngettext(
-            "%(count)d message failed in %(days)d days.",
-            "%(count)d messages failed in %(days)d days.",
+            "%(count)s message failed in %(days)d days.",
+            "%(count)s messages failed in %(days)d days.",
             found.total,
         )
-        % {"count": found.total, "days": DAYS},
+        % {"count": intcomma(found.total), "days": DAYS},
         kind="bar",
         headers=[_("Reason"), _("messages")],
         rows=[[explaining.reason(code), count] for code, count in list(found.by_code.items())[:10]],

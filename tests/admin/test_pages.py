@@ -9,6 +9,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts import api_keys
+from accounts.activity import SYSTEM
 from accounts.models import ServiceKey, User
 from campaigns.models import Delivery, Payment, Template
 from tests import factories
@@ -30,6 +32,10 @@ def fill(tenant, *, rows=1):
     campaign = factories.make_campaign(tenant)
     now = timezone.now()
     ServiceKey.issue(tenant=tenant, name=f"billing of {tenant.slug}")
+    api_keys.issue(
+        tenant=tenant, name=f"CRM of {tenant.slug}", role="agent", scopes=["messages:read"],
+        actor=SYSTEM, now=now,
+    )  # fmt: skip
     stored = media.store(tenant=tenant, data=b"some text", filename=f"{tenant.slug}.txt")
     Template.objects.filter(step__campaign=campaign, language="fr").update(media=stored)
     for n in range(rows):

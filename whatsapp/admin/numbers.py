@@ -8,10 +8,12 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext_lazy
 
 from accounts.activity import actor_of
 from accounts.console import (
@@ -20,10 +22,12 @@ from accounts.console import (
     ReadOnly,
     TenantScoped,
     action,
+    back_to_page,
     confirmed,
     display,
 )
 from whatsapp import limits, linking, profiles
+from whatsapp.admin.panel import panel
 from whatsapp.models import Account, Lease, Usage
 
 Status = Account.Status
@@ -57,36 +61,57 @@ class AccountQuestions(QuestionFilter):
 
 @admin.register(Account)
 class AccountAdmin(TenantScoped, ConsoleAdmin):
-    list_display = ["name", "tenant", "status_label", "phone", "today", "sends", "last_checked_at"]
+    list_display = [
+        "name", "tenant", "status_label", "phone", "today", "sends", "driven_by", "last_checked_at",
+    ]  # fmt: skip
     list_filter = [AccountQuestions, "status", "tenant"]
 
     search_fields = ["name", "phone", "push_name"]
     autocomplete_fields = ["owner", "tenant"]
-    actions = ["pause", "resume", "restore_older", "disconnect"]
-    readonly_fields = [
-        "status", "status_reason", "status_changed_at", "phone", "push_name", "platform",
-        "linked_at", "last_checked_at", "sending_paused_at", "today", "driven_by", "created_at",
-    ]  # fmt: skip
+    actions = ["connect", "pause", "resume", "restore_older", "disconnect"]
+    change_form_outer_before_template = "admin/whatsapp/account/panel.html"
+    readonly_fields = ["created_at"]
     fieldsets = [
         (None, {"fields": ["tenant", "name", "owner", "enabled"]}),
-        (
-            _("WhatsApp"),
-            {
-                "fields": [
-                    "status", "status_reason", "status_changed_at", "phone", "push_name",
-                    "platform", "linked_at", "last_checked_at", "driven_by",
-                ]
-            },
-        ),
-        (
-            _("Sending"),
-            {"fields": ["today", "sending_paused_at", "daily_limit", "per_minute", "gap_ms"]},
-        ),
-    ]  # fmt: skip
+        (_("Limits"), {"fields": ["daily_limit", "per_minute", "gap_ms"]}),
+    ]
+
+    class Media:
+        js = ("relance/countdown.js",)
+
+    def get_urls(self) -> list[URLPattern]:
+        live = path("<int:pk>/live/", self.live, name="whatsapp_account_live")
+        return [live, *super().get_urls()]
+
+    def live(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The panel alone, for the page that draws it again. Without a log-in: load the page."""
+        if not self.has_view_permission(request):
+            return HttpResponse(status=401, headers={"HX-Refresh": "true"})
+        account = self.get_object(request, str(pk))
+        if account is None:
+            raise Http404("There is no such account.")
+        context = {"panel": panel(account, now=timezone.now()), "opts": self.opts}
+        answer = TemplateResponse(request, "admin/whatsapp/account/live.html", context)
+        answer["Cache-Control"] = "no-store"
+        return answer
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        account = self.get_object(request, object_id) if object_id else None
+        if account is not None:
+            extra_context = {**(extra_context or {}), "panel": panel(account, now=timezone.now())}
+        return super().changeform_view(request, object_id, form_url, extra_context)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         latest = Usage.objects.filter(account=OuterRef("pk")).order_by("-day")
-        rows: QuerySet[Any] = super().get_queryset(request).select_related("tenant", "lease")
+        rows: QuerySet[Any] = (
+            super().get_queryset(request).select_related("tenant", "lease", "profile")
+        )
         annotated: QuerySet[Any] = rows.annotate(
             latest_day=Subquery(latest.values("day")[:1]),
             latest_count=Subquery(latest.values("count")[:1]),
@@ -115,17 +140,39 @@ class AccountAdmin(TenantScoped, ConsoleAdmin):
     @display(description=_("driven by"))
     def driven_by(self, account: Account) -> str:
         lease = getattr(account, "lease", None)
-        if lease is None or not lease.worker:
-            return str(_("no worker"))
-        return f"{lease.worker} (fence {lease.fence}, until {lease.lease_until:%H:%M:%S} UTC)"
+        if lease is None or lease.lease_until is None or lease.lease_until <= timezone.now():
+            return "-"
+        return str(lease.worker)
+
+    @action(description=_("Link or reconnect"), permissions=["change"])
+    def connect(self, request: HttpRequest, rows: QuerySet[Account]) -> HttpResponse | None:
+        return self._each(
+            request,
+            rows,
+            linking.request,
+            ngettext_lazy(
+                "A code is on its way for %d account: scan it on its page.",
+                "A code is on its way for %d accounts: scan each on its page.",
+            ),
+        )
 
     @action(description=_("Pause sending"), permissions=["change"])
-    def pause(self, request: HttpRequest, rows: QuerySet[Account]) -> None:
-        self._each(request, rows, linking.pause_sending, _("paused"))
+    def pause(self, request: HttpRequest, rows: QuerySet[Account]) -> HttpResponse | None:
+        return self._each(
+            request,
+            rows,
+            linking.pause_sending,
+            ngettext_lazy("%d account is paused.", "%d accounts are paused."),
+        )
 
     @action(description=_("Resume sending"), permissions=["change"])
-    def resume(self, request: HttpRequest, rows: QuerySet[Account]) -> None:
-        self._each(request, rows, linking.resume_sending, _("sending again"))
+    def resume(self, request: HttpRequest, rows: QuerySet[Account]) -> HttpResponse | None:
+        return self._each(
+            request,
+            rows,
+            linking.resume_sending,
+            ngettext_lazy("%d account sends again.", "%d accounts send again."),
+        )
 
     @action(description=_("Disconnect: log the device out …"), permissions=["change"])
     def disconnect(self, request: HttpRequest, rows: QuerySet[Account]) -> HttpResponse | None:
@@ -134,15 +181,20 @@ class AccountAdmin(TenantScoped, ConsoleAdmin):
             request,
             rows,
             action_name="disconnect",
-            question=_("Disconnect these accounts?"),
+            question=ngettext_lazy(
+                "Disconnect %d account?", "Disconnect these %d accounts?", rows.count()
+            ),
             consequence=_(
                 "The device is logged out on the phone and its session is forgotten. Nothing is "
                 "sent from these accounts until somebody scans a new code."
             ),
         )
-        if page is None:
-            self._each(request, rows, linking.disconnect, _("being logged out"))
-        return page
+        return page or self._each(
+            request,
+            rows,
+            linking.disconnect,
+            ngettext_lazy("%d account is being logged out.", "%d accounts are being logged out."),
+        )
 
     @action(description=_("Restore the older profile …"), permissions=["change"])
     def restore_older(self, request: HttpRequest, rows: QuerySet[Account]) -> HttpResponse | None:
@@ -158,35 +210,34 @@ class AccountAdmin(TenantScoped, ConsoleAdmin):
                 "alternative is to scan a new code."
             ),
         )
-        if page is None:
-            by = request.user.get_username()
-            self._each(
-                request,
-                rows,
-                lambda account, now, **_: profiles.allow_restore(account, by=by, now=now),
-                _("about to be restored"),
-            )
-        return page
+        by = request.user.get_username()
+        return page or self._each(
+            request,
+            rows,
+            lambda account, now, **_: profiles.allow_restore(account, by=by, now=now),
+            ngettext_lazy("%d account is about to be restored.", "%d accounts are about to be."),
+        )
 
     def _each(
         self,
         request: HttpRequest,
         rows: QuerySet[Account],
         work: Callable[..., bool],
-        what: Any,
-    ) -> None:
+        done: Any,
+    ) -> HttpResponse | None:
+        """Do `work` on each, say with `done` how many it changed, and go back to where one was."""
         now: datetime = timezone.now()
-        changed = []
+        changed = 0
         for account in rows:
             if work(account, actor=actor_of(request), now=now):
-                changed.append(account)
-                self.log_change(request, account, str(what))
-        self.message_user(
-            request,
-            ngettext("%(n)d account is %(what)s.", "%(n)d accounts are %(what)s.", len(changed))
-            % {"n": len(changed), "what": what},
-            messages.SUCCESS if changed else messages.WARNING,
-        )
+                changed += 1
+                self.log_change(request, account, str(done % 1))
+        if changed:
+            self.message_user(request, done % changed, messages.SUCCESS)
+        else:
+            self.message_user(request, _("Nothing to change: it is so already."), messages.WARNING)
+        page = back_to_page(self, request)
+        return HttpResponseRedirect(page) if page else None
 
 
 @admin.register(Lease)
