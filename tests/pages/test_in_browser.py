@@ -4,14 +4,9 @@ With SCREENSHOTS set to a folder each page is kept there as a picture, to be loo
 """
 
 import datetime as dt
-import os
-import shutil
-from pathlib import Path
 
 import pytest
-from django.conf import settings
 from django.utils import timezone
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -20,94 +15,26 @@ from accounts.models import User
 from campaigns.models import Template
 from tests import companies, factories
 from tests.pages import test_people as people
-from tests.pages.conftest import browser
 from tests.pages.test_account import linked, make_message, use_up
+from tests.visitors import Visitor, open_chromium
 from whatsapp import linking
 from whatsapp.driver.base import QrCode
 from whatsapp.models import Account
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-AXE = Path(settings.BASE_DIR) / "node_modules/axe-core/axe.min.js"
 WIDTHS = (360, 1280)
 
 
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.add_argument("--headless=new")
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
-    if os.geteuid() == 0:
-        options.add_argument("--no-sandbox")  # Chromium's own condition for root
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    # The system's driver where there is one: Selenium Manager would look for updates.
-    service = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))
-    driver = webdriver.Chrome(options=options, service=service)
-    yield driver
-    driver.quit()
+    with open_chromium(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
 
 
 @pytest.fixture
 def acme(transactional_db):
     return companies.acme()
-
-
-class Visitor:
-    """Somebody who is logged in, in Chromium."""
-
-    def __init__(self, driver, live_server, user=None):
-        self.driver, self.root = driver, live_server.url
-        driver.get(self.root + "/login/")
-        driver.delete_all_cookies()
-        if user is not None:
-            cookie = browser(user).cookies[settings.SESSION_COOKIE_NAME].value
-            driver.add_cookie({"name": settings.SESSION_COOKIE_NAME, "value": cookie})
-
-    def wide(self, width, height=900):
-        # Not the window: Chromium refuses narrow ones.
-        self.driver.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600},
-        )
-
-    def dark(self, wanted):
-        self.driver.execute_cdp_cmd(
-            "Emulation.setEmulatedMedia",
-            {"features": [{"name": "prefers-color-scheme", "value": "dark" if wanted else ""}]},
-        )
-
-    def keep(self, name):
-        """The whole page, below the fold as well."""
-        if folder := os.environ.get("SCREENSHOTS"):
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            width = self.driver.execute_script("return innerWidth")
-            height = self.driver.execute_script("return document.documentElement.scrollHeight")
-            self.wide(width, max(height, 640))
-            self.driver.save_screenshot(str(Path(folder) / f"{name}.png"))
-
-    def violations(self):
-        """What axe-core calls serious or critical, as sentences."""
-        self.driver.execute_script(AXE.read_text())
-        found = self.driver.execute_async_script("axe.run().then(arguments[0])")
-        return [
-            f"{one['id']}: {one['help']}: {node['html'][:120]} {node.get('failureSummary', '')}"
-            for one in found["violations"]
-            if one["impact"] in {"serious", "critical"}
-            for node in one["nodes"]
-        ]
-
-    def overflows(self):
-        return self.driver.execute_script(
-            "return document.documentElement.scrollWidth > document.documentElement.clientWidth"
-        )
-
-    def complaints(self):
-        """What the browser's console says is wrong."""
-        return [
-            entry["message"]
-            for entry in self.driver.get_log("browser")
-            if entry["level"] == "SEVERE"
-        ]
 
 
 # ------------------------------------------------------------------ every state
@@ -184,7 +111,7 @@ STATES = {
 @pytest.mark.parametrize("state", STATES)
 def test_every_state_can_be_used_by_everybody(state, acme, chromium, live_server):
     STATES[state](acme)
-    visitor = Visitor(chromium, live_server, acme.people["amina"])
+    visitor = Visitor(chromium, live_server.url, acme.people["amina"])
 
     for width in WIDTHS:
         visitor.wide(width)
@@ -211,7 +138,7 @@ def test_logging_in_asking_and_being_nobody_can_be_used_by_everybody(acme, chrom
     }
 
     for name, (user, path) in pages.items():
-        visitor = Visitor(chromium, live_server, user)
+        visitor = Visitor(chromium, live_server.url, user)
         for width in WIDTHS:
             visitor.wide(width)
             chromium.get(live_server.url + path)
@@ -226,7 +153,7 @@ def test_logging_in_asking_and_being_nobody_can_be_used_by_everybody(acme, chrom
 
 def test_the_keyboard_alone_pauses_and_keeps_its_place(acme, chromium, live_server):
     referrer = acme.make_referrer("amina", **linked())
-    visitor = Visitor(chromium, live_server, acme.people["amina"])
+    visitor = Visitor(chromium, live_server.url, acme.people["amina"])
     visitor.wide(1280)
     chromium.get(live_server.url + "/")
 
@@ -250,7 +177,7 @@ def test_the_keyboard_alone_pauses_and_keeps_its_place(acme, chromium, live_serv
 
 def test_a_scan_and_each_new_code_show_without_touching_the_page(acme, chromium, live_server):
     referrer = showing_a_code(acme)
-    visitor = Visitor(chromium, live_server, acme.people["amina"])
+    visitor = Visitor(chromium, live_server.url, acme.people["amina"])
     chromium.get(live_server.url + "/")
 
     def code():
@@ -268,7 +195,7 @@ def test_a_scan_and_each_new_code_show_without_touching_the_page(acme, chromium,
 
 def test_somebody_logged_out_elsewhere_is_shown_the_log_in(acme, chromium, live_server):
     showing_a_code(acme)  # looked at every two seconds
-    Visitor(chromium, live_server, acme.people["amina"])
+    Visitor(chromium, live_server.url, acme.people["amina"])
     chromium.get(live_server.url + "/")
 
     acme.people["amina"].set_password("another one")

@@ -1,0 +1,100 @@
+"""People in front of a real browser: what they see, on a phone and a screen, in light and dark.
+
+With SCREENSHOTS set to a folder `keep` writes pictures there, to be looked at.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.conf import settings
+from django.test import Client
+from selenium import webdriver
+from selenium.webdriver.remote.webdriver import WebDriver
+
+from accounts.models import User
+
+AXE = Path(settings.BASE_DIR) / "node_modules/axe-core/axe.min.js"
+
+
+@contextmanager
+def open_chromium(profile: Path) -> Iterator[WebDriver]:
+    options = webdriver.ChromeOptions()
+    options.add_argument("--headless=new")
+    options.add_argument(f"--user-data-dir={profile}")
+    if os.geteuid() == 0:
+        options.add_argument("--no-sandbox")  # Chromium's own condition for root
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    # The system's driver where there is one: Selenium Manager would look for updates.
+    service = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))
+    driver = webdriver.Chrome(options=options, service=service)
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def logged_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+class Visitor:
+    """Somebody in Chromium; logged in, if `user` is given."""
+
+    def __init__(self, driver: WebDriver, root: str, user: User | None = None) -> None:
+        self.driver, self.root = driver, root
+        driver.get(self.root + "/login/")
+        driver.delete_all_cookies()
+        if user is not None:
+            cookie = logged_in(user).cookies[settings.SESSION_COOKIE_NAME].value
+            driver.add_cookie({"name": settings.SESSION_COOKIE_NAME, "value": cookie})
+
+    def wide(self, width, height=900):
+        # Not the window: Chromium refuses narrow ones.
+        self.driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600},
+        )
+
+    def dark(self, wanted):
+        self.driver.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia",
+            {"features": [{"name": "prefers-color-scheme", "value": "dark" if wanted else ""}]},
+        )
+
+    def keep(self, name):
+        """The whole page, below the fold as well."""
+        if folder := os.environ.get("SCREENSHOTS"):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            width = self.driver.execute_script("return innerWidth")
+            height = self.driver.execute_script("return document.documentElement.scrollHeight")
+            self.wide(width, max(height, 640))
+            self.driver.save_screenshot(str(Path(folder) / f"{name}.png"))
+
+    def violations(self):
+        """What axe-core calls serious or critical, as sentences."""
+        self.driver.execute_script(AXE.read_text())
+        found = self.driver.execute_async_script("axe.run().then(arguments[0])")
+        return [
+            f"{one['id']}: {one['help']}: {node['html'][:120]} {node.get('failureSummary', '')}"
+            for one in found["violations"]
+            if one["impact"] in {"serious", "critical"}
+            for node in one["nodes"]
+        ]
+
+    def overflows(self):
+        return self.driver.execute_script(
+            "return document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        )
+
+    def complaints(self):
+        """What the browser's console says is wrong."""
+        return [
+            entry["message"]
+            for entry in self.driver.get_log("browser")
+            if entry["level"] == "SEVERE"
+        ]
