@@ -26,6 +26,7 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 # Without a routing key of its own a queue is bound to the default one, and would get its messages.
 app.conf.task_queues = [Queue(name, routing_key=name) for name in ("default", BROWSER_QUEUE)]
 app.autodiscover_tasks()
+app.steps["worker"].add("relance_project.heartbeat:Heartbeat")
 
 
 @setup_logging.connect

@@ -256,8 +256,10 @@ CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 30
 CELERY_TASK_TIME_LIMIT = 900
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "relance_project.scheduler:Scheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
+# Renewed by workers and beat while they work (scripts/healthcheck.py); empty: none.
+HEARTBEAT_FILE: str = env.str("HEARTBEAT_FILE", "")
 # Seconds between rounds; the demo and the tests shorten them.
 ENROL_EVERY = positive("RELANCE_ENROL_EVERY", 3600)
 PLAN_EVERY = positive("RELANCE_PLAN_EVERY", 60)

@@ -8,6 +8,7 @@ from relance_project import health
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
     path("", include("campaigns.pages.urls")),
     path("language/", include("django.conf.urls.i18n")),
     path("admin/", admin.site.urls),

@@ -120,6 +120,11 @@ class SessionPool:
                 return "taking"
             return "draining" if self._sessions or self._busy else "drained"
 
+    @property
+    def beats(self) -> bool:
+        """Whether PostgreSQL took a heartbeat while the leases of the one before still ran."""
+        return time.monotonic() - self._upkeep.beaten_at < settings.WHATSAPP_LEASE_SECONDS
+
     def drain(self) -> None:
         """Let what is being sent finish, close every browser, give every lease back.
 

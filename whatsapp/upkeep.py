@@ -40,6 +40,7 @@ class Upkeep:
         self._events: queue.SimpleQueue[tuple[Session, Event] | None] = queue.SimpleQueue()
         self._done = threading.Event()
         self._threads: list[threading.Thread] = []
+        self.beaten_at = time.monotonic()  # the last heartbeat that PostgreSQL took
 
     def start(self) -> None:
         for name, work in (
@@ -87,6 +88,7 @@ class Upkeep:
         except DatabaseError as error:
             log.warning("heartbeat not written", error=type(error).__name__)
             return
+        self.beaten_at = time.monotonic()
         for session in sessions:
             if session.account_id in lost:
                 # Before anything else: somebody else may be opening this profile.

@@ -43,22 +43,32 @@ def settings_are_sane() -> Iterator[Finding]:
 
 
 def _hosts() -> Iterator[Finding]:
+    doubts = [*_names(), *_browsers()]
+    yield from doubts
+    if not doubts:
+        served = [host for host in settings.ALLOWED_HOSTS if host not in LOCAL]
+        where = f"over HTTPS as {', '.join(served)}" if served else "on this machine only"
+        yield ok(f"it is served {where}")
+
+
+def _names() -> Iterator[Finding]:
     hosts = settings.ALLOWED_HOSTS
-    before = len(hosts)
-    served = [host for host in hosts if host not in LOCAL]
-    for host in hosts:
-        if "/" in host or (":" in host and not host.startswith("[") and host not in LOCAL):
-            before = -1
+    if not hosts:
+        yield fail("ALLOWED_HOSTS is empty: every request is refused", "set the names it has")
+    if "*" in hosts:
+        yield warning("ALLOWED_HOSTS takes any name", "set the names this is served under")
+    for host in set(hosts) - LOCAL:
+        if "/" in host or (":" in host and not host.startswith("[")):
             yield fail(
                 f"ALLOWED_HOSTS has {host!r}, which no request ever matches",
                 "write names only, without https:// and port",
             )
+
+
+def _browsers() -> Iterator[Finding]:
     if settings.DEBUG:
         yield warning("DEBUG is on: pages show code and settings", "set DEBUG=false")
-    if "*" in hosts:
-        yield warning("ALLOWED_HOSTS takes any name", "set the names this is served under")
-    elif not hosts:
-        yield fail("ALLOWED_HOSTS is empty: every request is refused", "set the names it has")
+    served = [host for host in settings.ALLOWED_HOSTS if host not in LOCAL]
     if served and not settings.HTTPS:
         yield warning(
             f"it is served as {served[0]} without HTTPS: passwords and cookies travel in the clear",
@@ -67,10 +77,6 @@ def _hosts() -> Iterator[Finding]:
     for origin in settings.CSRF_TRUSTED_ORIGINS:
         if settings.HTTPS and urlsplit(origin).scheme != "https":
             yield fail(f"CSRF_TRUSTED_ORIGINS has {origin!r}", "write https:// in front of it")
-    if before > 0 and not served:
-        yield ok("it is served on this machine only")
-    elif before > 0 and settings.HTTPS and "*" not in hosts:
-        yield ok(f"it is served over HTTPS as {', '.join(served)}")
 
 
 def archives() -> Iterator[Finding]:
