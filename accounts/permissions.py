@@ -28,13 +28,15 @@ class Caller:
     actor: Actor
 
 
-def caller_of(request: Request) -> Caller:
+def caller_of(request: Request, *, company: str = "") -> Caller:
     """The company of the key, or of the caller's only membership, or that `X-Tenant` names.
 
-    Another company's name and one that does not exist get the same answer. Raises `Problem`.
+    `company` is one that the address names; it counts before the header. Another company's name
+    and one that does not exist get the same answer. Raises `Problem`.
     """
-    slug = request.headers.get("X-Tenant", "")
-    unknown = Problem(404, "tenant_unknown", "X-Tenant names no company of yours.")
+    slug = company or request.headers.get("X-Tenant", "")
+    where = "The address" if company else "X-Tenant"
+    unknown = Problem(404, "tenant_unknown", f"{where} names no company of yours.")
     if isinstance(request.auth, ApiKey):
         if slug and slug != request.auth.tenant.slug:
             raise unknown

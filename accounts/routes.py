@@ -25,12 +25,14 @@ from accounts.signed import ServiceAuthentication
 from accounts.throttles import PerUser
 
 MAX_BODY = 256 * 1024  # bytes; the seven days in two languages take 60 KiB at most
+MAX_BULK = 1024 * 1024  # bytes; a thousand referrals take 300 KiB
 
 
 class SmallJson(BaseParser):
-    """UTF-8 JSON of at most `MAX_BODY` bytes, whatever the headers claim."""
+    """UTF-8 JSON of at most `max_bytes`, whatever the headers claim."""
 
     media_type = "application/json"
+    max_bytes = MAX_BODY
 
     def parse(
         self,
@@ -38,13 +40,21 @@ class SmallJson(BaseParser):
         media_type: str | None = None,  # noqa: ARG002  DRF's signature
         parser_context: Any = None,  # noqa: ARG002
     ) -> Any:
-        data = stream.read(MAX_BODY + 1)
-        if len(data) > MAX_BODY:
-            raise Problem(413, "too_large", f"The body is larger than {MAX_BODY // 1024} KiB.")
+        data = stream.read(self.max_bytes + 1)
+        if len(data) > self.max_bytes:
+            raise Problem(
+                413, "too_large", f"The body is larger than {self.max_bytes // 1024} KiB."
+            )
         try:
             return json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise ParseError("The body is not readable JSON.") from error
+
+
+class BulkJson(SmallJson):
+    """The same for routes that take many rows at once."""
+
+    max_bytes = MAX_BULK
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -64,7 +74,7 @@ class TenantRoute(Route):
 
     `roles` holds for every verb, or names them: ``{"GET": EVERYBODY, "POST": WRITERS}``. `scopes`
     says which scope a key needs for a verb; a verb without one is not for keys. `self.tenant`,
-    `self.role` and `self.actor` say whose call this is.
+    `self.role` and `self.actor` say whose call this is. An address with a `tenant` names it.
     """
 
     authentication_classes = [ApiKeyAuthentication, JWTAuthentication]
@@ -84,7 +94,7 @@ class TenantRoute(Route):
                 raise Problem(403, "scope", "This route is for people, not for API keys.")
             if scope not in request.auth.scopes:
                 raise Problem(403, "scope", f"This API key lacks the scope {scope}.")
-        caller = caller_of(request)
+        caller = caller_of(request, company=kwargs.get("tenant", ""))
         # A verb that a mapping forgot is for nobody; one that the route has not is a 405 later.
         roles = self.roles if isinstance(self.roles, frozenset) else self.roles.get(method, ())
         if caller.role not in roles and method in self.allowed_methods and method != "OPTIONS":

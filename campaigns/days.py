@@ -209,6 +209,15 @@ def _get_file(tenant: Tenant, wish: FileWish, known: Sequence[Media]) -> Media |
     return NewFile(fetched.data, fetched.filename, wish.kind, wish.url)
 
 
+def get_media(tenant: Tenant, wish: FileWish) -> Media:
+    """A file that goes along with a single message: stored, or one of the company's own.
+
+    Raises `CannotFetch` and `BadMedia`.
+    """
+    found = _get_file(tenant, wish, ())
+    return _store(tenant, found) if isinstance(found, NewFile) else found
+
+
 def address_of(media: Media) -> str:
     """Where a file came from; for one without an address, a name that `write` takes back."""
     return media.source_url or f"relance:media/{media.pk}"

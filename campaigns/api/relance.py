@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.activity import Actor, actor_of
+from accounts.activity import actor_of
 from accounts.models import Membership
 from accounts.permissions import ADMINISTRATORS, WRITERS
 from accounts.problems import FieldError, Problem
@@ -21,6 +19,7 @@ from accounts.signed import Service
 from campaigns import days, examples, exits, referrers, serializers
 from campaigns.models import Referrer
 from whatsapp import limits, linking
+from whatsapp.api.linking import longest_wait, wait_for_code
 from whatsapp.models import Account
 
 PROBLEM = OpenApiResponse(serializers.ProblemAnswer, "Problem details (RFC 9457)")
@@ -63,7 +62,11 @@ class ConnectView(ReferrerRoute):
     def post(self, request: Request) -> Response:
         actor = actor_of(request)
         account = referrers.account_of(self.referrer, actor=actor, now=timezone.now())
-        found = None if account.is_linked else _wait_for_code(account, actor=actor)
+        found = (
+            None
+            if account.is_linked
+            else wait_for_code(account, actor=actor, seconds=longest_wait())
+        )
         if found is None:
             account.refresh_from_db()
             return Response(
@@ -87,31 +90,6 @@ class ConnectView(ReferrerRoute):
         )
 
 
-def _wait_for_code(account: Account, *, actor: Actor) -> linking.PublishedQr | None:
-    """A code to scan; None when the account is linked. Raises `Problem` when neither comes.
-
-    Ten seconds less than an attempt to link takes, so that callers who wait two minutes get an
-    answer. It holds a thread of the web server for as long.
-    """
-    until = time.monotonic() + max(1, settings.WHATSAPP_LINK_SECONDS - 10)
-    while True:
-        linking.request(account, actor=actor, now=timezone.now())
-        left = until - time.monotonic()
-        found = linking.wait_for_qr(account.pk, timeout=max(0.0, left))
-        if found == "connected":
-            return None
-        if found is not None:
-            return found
-        account.refresh_from_db()
-        if account.logout_requested_at is None or left <= 1:
-            break
-        time.sleep(1)  # the device is still being logged out: a new attempt follows that
-    if account.status == Account.Status.PENDING and until - time.monotonic() > 1:
-        raise Problem(503, "unavailable", "The code cannot be read just now. Try again shortly.")
-    reason = f" ({account.status_reason})" if account.status_reason else ""
-    raise Problem(504, "no_qr", f"WhatsApp showed no QR code in time{reason}. Please try again.")
-
-
 @extend_schema(tags=["referrer"])
 class StatusView(ReferrerRoute):
     roles = frozenset(Membership.Role.values)
@@ -122,7 +100,7 @@ class StatusView(ReferrerRoute):
         description="`resetIn`: milliseconds until more messages become free.",
         responses={200: serializers.StatusAnswer, 404: PROBLEM},
     )
-    def get(self, request: Request) -> Response:  # noqa: ARG002
+    def get(self, request: Request) -> Response:
         referrer = self.referrer
         # Without an account yet: the answer of one that was never linked.
         account = referrer.account or Account(tenant=referrer.tenant)
@@ -221,7 +199,7 @@ class DaysView(TenantRoute):
         responses={200: serializers.DaysAnswer, 403: PROBLEM},
         examples=examples.DAYS,
     )
-    def get(self, request: Request) -> Response:  # noqa: ARG002
+    def get(self, request: Request) -> Response:
         found = days.read(self.tenant)
         return Response({"success": True, "data": [serializers.day_of(step) for step in found]})
 
@@ -279,7 +257,7 @@ class DayView(TenantRoute):
         responses={200: serializers.DayDeleted, 404: PROBLEM},
         examples=examples.DAY_DELETED,
     )
-    def delete(self, request: Request, day: int) -> Response:  # noqa: ARG002
+    def delete(self, request: Request, day: int) -> Response:
         done = days.remove(tenant=self.tenant, number=day) if day in days.DAYS else ""
         if not done:
             raise Problem(404, "not_found", "There is no such day: there are the days 1 to 7.")

@@ -1,0 +1,197 @@
+"""Examples of `/api/v1/` in the API's pages, `/api/docs/`, and in `docs/openapi.yaml`."""
+
+from __future__ import annotations
+
+from whatsapp.api.examples import answer, body
+
+_ID = "6f1d1f0e-7a4b-4d0c-9f57-0d9d2a1c8f11"
+_MESSAGE = {
+    "id": _ID,
+    "account": 7,
+    "to": "+33639980100",
+    "contactName": "Zoé Martin",
+    "kind": "text",
+    "text": "Bonjour Zoé !",
+    "media": None,
+    "target": None,
+    "step": None,
+    "state": "queued",
+    "errorCode": "",
+    "error": "",
+    "attemptsMade": 0,
+    "createdAt": "2026-11-20T10:05:00Z",
+    "dueAt": "2026-11-20T10:05:00Z",
+    "sentAt": None,
+    "deliveredAt": None,
+    "readAt": None,
+    "endedAt": None,
+    "attempts": [],
+}
+NEW_MESSAGE = [
+    body(
+        "a text",
+        {
+            "account": 7,
+            "to": "+33639980100",
+            "text": "Bonjour Zoé !",
+            "idempotencyKey": "order-1042-thanks",
+        },
+    ),
+    body(
+        "a file with a caption",
+        {
+            "account": 7,
+            "to": "06 39 98 01 00",
+            "text": "Le guide",
+            "media": {"url": "https://files.example/guide.pdf", "type": "document"},
+            "idempotencyKey": "order-1042-guide",
+        },
+    ),
+    answer("queued", _MESSAGE, status=201),
+]
+MESSAGE = [
+    answer(
+        "the second step of a sequence, read",
+        _MESSAGE
+        | {
+            "target": 12,
+            "step": 2,
+            "state": "read",
+            "attemptsMade": 1,
+            "sentAt": "2026-11-20T10:05:04Z",
+            "deliveredAt": "2026-11-20T10:05:05Z",
+            "readAt": "2026-11-20T10:09:41Z",
+            "attempts": [
+                {
+                    "number": 1,
+                    "outcome": "sent",
+                    "worker": "browser-1@relance",
+                    "intentAt": "2026-11-20T10:05:03Z",
+                    "finishedAt": "2026-11-20T10:05:04Z",
+                    "errorCode": "",
+                    "error": "",
+                }
+            ],
+        },
+    )
+]
+SETTLE = [body("it is in the chat", {"sent": True}), body("it is not", {"sent": False})]
+
+REFERRAL = [
+    answer(
+        "followed",
+        {
+            "id": 31,
+            "externalId": "ref-0001",
+            "referrer": "amina",
+            "name": "Zoé Martin",
+            "phone": "+33639980100",
+            "region": "FR",
+            "language": "fr",
+            "registeredAt": "2026-11-18T08:00:00Z",
+            "paidAt": None,
+            "enrolledAt": "2026-11-18T09:00:00Z",
+            "skippedReason": "",
+            "createdAt": "2026-11-18T08:30:00Z",
+            "updatedAt": "2026-11-18T08:30:00Z",
+        },
+    )
+]
+PUSH = [
+    body(
+        "two rows",
+        {
+            "referrals": [
+                {
+                    "externalId": "ref-0001",
+                    "referrer": "amina",
+                    "name": "Zoé Martin",
+                    "phone": "06 39 98 01 00",
+                    "language": "fr",
+                    "registeredAt": "2026-11-18T08:00:00+00:00",
+                },
+                {
+                    "externalId": "ref-0002",
+                    "referrer": "nobody",
+                    "phone": "+447700900123",
+                    "registeredAt": "2026-11-18T09:00:00+00:00",
+                },
+            ]
+        },
+    ),
+    answer(
+        "one taken, one refused",
+        {
+            "created": 1,
+            "updated": 0,
+            "unchanged": 0,
+            "refused": 1,
+            "results": [
+                {"row": 0, "externalId": "ref-0001", "result": "created", "findings": []},
+                {
+                    "row": 1,
+                    "externalId": "ref-0002",
+                    "result": "refused",
+                    "findings": [
+                        {
+                            "field": "referrer",
+                            "level": "error",
+                            "code": "unknown",
+                            "message": "there is no referrer “nobody”",
+                        }
+                    ],
+                },
+            ],
+        },
+    ),
+]
+
+TARGETS = [body("two people", {"ids": [12, 13]}), answer("one was so before", {"changed": 1})]
+TARGETS_EXIT = [
+    body("two people", {"ids": [12, 13]}),
+    answer("out", {"exited": 2, "messagesCancelled": 1, "inFlight": 0}),
+]
+TARGET = [
+    answer(
+        "between two messages",
+        {
+            "id": 12,
+            "campaign": 3,
+            "account": 7,
+            "referral": "ref-0001",
+            "referrer": "amina",
+            "name": "Zoé Martin",
+            "phone": "+33639980100",
+            "state": "active",
+            "exitReason": "",
+            "hold": "",
+            "holdDetail": "",
+            "pausedAt": None,
+            "stepsDone": 1,
+            "nextDueAt": "2026-11-21T10:05:00Z",
+            "lastSentAt": "2026-11-20T10:05:04Z",
+            "openMessage": None,
+            "enrolledAt": "2026-11-20T10:00:00Z",
+            "endedAt": None,
+            "why": "Message 2 goes out tomorrow at 11:05: its time has not come yet.",
+            "timeline": [
+                {
+                    "at": "2026-11-20T10:05:04Z",
+                    "kind": "sent",
+                    "text": "Message 1 was sent",
+                    "detail": "",
+                }
+            ],
+            "coming": [
+                {
+                    "step": 2,
+                    "language": "fr",
+                    "text": "Zoé, une question avant de te lancer ?",
+                    "dueAt": "2026-11-21T10:05:00Z",
+                    "limitNote": "",
+                    "problem": "",
+                }
+            ],
+        },
+    )
+]

@@ -1,0 +1,31 @@
+from django.urls import path
+
+from campaigns.api import messages, referrals, stats, targets
+
+_MESSAGE = "messages/<uuid:public_id>"
+_TARGET = "targets/<int:pk>"
+
+urlpatterns = [
+    path("messages", messages.MessagesView.as_view(), name="messages"),
+    path(_MESSAGE, messages.MessageView.as_view(), name="message"),
+    path(_MESSAGE + "/retry", messages.MessageRetryView.as_view(), name="message-retry"),
+    path(_MESSAGE + "/cancel", messages.MessageCancelView.as_view(), name="message-cancel"),
+    path(_MESSAGE + "/settle", messages.MessageSettleView.as_view(), name="message-settle"),
+    path("referrals", referrals.ReferralsView.as_view(), name="referrals"),
+    path("referrals/<int:pk>", referrals.ReferralView.as_view(), name="referral"),
+    path("internal/referrals", referrals.PushView.as_view(), name="referrals-push"),
+    path("targets", targets.TargetsView.as_view(), name="targets"),
+    path("targets/pause", targets.TargetsPauseView.as_view(), name="targets-pause"),
+    path("targets/resume", targets.TargetsResumeView.as_view(), name="targets-resume"),
+    path("targets/exit", targets.TargetsExitView.as_view(), name="targets-exit"),
+    path(_TARGET, targets.TargetView.as_view(), name="target"),
+    path(_TARGET + "/pause", targets.TargetPauseView.as_view(), name="target-pause"),
+    path(_TARGET + "/resume", targets.TargetResumeView.as_view(), name="target-resume"),
+    path(_TARGET + "/exit", targets.TargetExitView.as_view(), name="target-exit"),
+    path("stats/messages", stats.StatsMessagesView.as_view(), name="stats-messages"),
+    path("stats/funnel", stats.StatsFunnelView.as_view(), name="stats-funnel"),
+    path("stats/accounts", stats.StatsAccountsView.as_view(), name="stats-accounts"),
+    path("stats/usage", stats.StatsUsageView.as_view(), name="stats-usage"),
+    path("stats/failures", stats.StatsFailuresView.as_view(), name="stats-failures"),
+    path("stats/open", stats.StatsOpenView.as_view(), name="stats-open"),
+]

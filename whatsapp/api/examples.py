@@ -1,0 +1,164 @@
+"""Examples in the API's pages, `/api/docs/`, and in `docs/openapi.yaml`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample
+
+
+def body(name: str, value: Any) -> OpenApiExample:
+    return OpenApiExample(name, value=value, request_only=True)
+
+
+def answer(name: str, value: Any, *, status: int = 200) -> OpenApiExample:
+    return OpenApiExample(name, value=value, response_only=True, status_codes=[str(status)])
+
+
+ACCOUNT = {
+    "id": 7,
+    "name": "amina",
+    "owner": "amina",
+    "enabled": True,
+    "status": "connected",
+    "statusReason": "",
+    "statusChangedAt": "2026-11-20T10:02:00Z",
+    "phoneNumber": "+33639980000",
+    "platform": "android",
+    "pushName": "Amina",
+    "linkedAt": "2026-11-20T10:02:00Z",
+    "lastCheckedAt": "2026-11-20T10:02:00Z",
+    "sendingPausedAt": None,
+    "createdAt": "2026-11-20T10:00:00Z",
+}
+NEW_ACCOUNT = [
+    body("for somebody's phone", {"name": "amina", "owner": "amina"}),
+    answer(
+        "made",
+        ACCOUNT
+        | {
+            "status": "new",
+            "statusChangedAt": None,
+            "phoneNumber": "",
+            "platform": "",
+            "pushName": "",
+            "linkedAt": None,
+            "lastCheckedAt": None,
+        },
+        status=201,
+    ),
+]
+ALLOWANCE = {
+    "sentToday": 4,
+    "dailyLimit": 100,
+    "remaining": 96,
+    "resetIn": 41_000_000,
+    "isLimited": False,
+}
+STATUS = [
+    answer(
+        "connected",
+        {
+            "status": "connected",
+            "statusReason": "",
+            "phoneNumber": "+33639980000",
+            "sendingPaused": False,
+            "lastCheckedAt": "2026-11-20T10:02:00Z",
+            "allowance": ALLOWANCE,
+        },
+    )
+]
+_QR = {
+    "text": "2@Zx…",
+    "dataUrl": "data:image/png;base64,iVBORw0…",
+    "seq": 1,
+    "publishedAt": "2026-11-20T10:00:05Z",
+    "expiresAt": "2026-11-20T10:02:00Z",
+}
+QR = [answer("to scan", _QR)]
+CONNECT = [
+    body("wait for the code", {"waitSeconds": 20}),
+    answer("code to scan", {"status": "pending", "statusReason": "", "qr": _QR}),
+    answer("its code comes", {"status": "pending", "statusReason": "", "qr": None}, status=202),
+]
+LIMITS = [
+    body("careful with a new number", {"daily": 20, "perMinute": 5, "gapMs": None}),
+    answer(
+        "set",
+        {
+            "daily": 20,
+            "perMinute": 5,
+            "gapMs": None,
+            "effective": {"daily": 20, "perMinute": 5, "gapMs": 3000},
+        },
+    ),
+]
+AGENT_CONNECTED = {
+    "subaccountId": "acme",
+    "agentId": "amina",
+    "status": "connected",
+    "phoneNumber": "+33639980000",
+    "platform": "android",
+    "pushname": "Amina",
+    "connectedAt": "2026-11-20T10:02:00Z",
+    "createdBy": "amina",
+}
+AGENT_STATUS = [
+    answer("connected", {"success": True, "message": "connected", "data": AGENT_CONNECTED})
+]
+AGENT_CONNECT = [
+    answer(
+        "code to scan",
+        {
+            "success": True,
+            "message": "Scan this code with WhatsApp: Settings, Linked devices.",
+            "data": {
+                **AGENT_CONNECTED,
+                "status": "pending",
+                "phoneNumber": None,
+                "platform": None,
+                "pushname": None,
+                "connectedAt": None,
+                "qrCode": "2@Zx…",
+                "qrCodeDataUrl": "data:image/png;base64,iVBORw0…",
+                "expiresAt": "2026-11-20T10:02:00Z",
+            },
+        },
+    )
+]
+AGENT_SEND = [
+    body("a text", {"to": "33639980100", "message": "Bonjour !"}),
+    answer(
+        "queued",
+        {
+            "success": True,
+            "message": "Queued: it goes out next, within the account's limits.",
+            "data": {"messageId": "6f1d1f0e-7a4b-4d0c-9f57-0d9d2a1c8f11", "status": "queued"},
+        },
+    ),
+]
+AGENT_CHATS = [
+    answer(
+        "one chat",
+        {
+            "success": True,
+            "message": "1 chat",
+            "data": [
+                {
+                    "chat_id": "33639980100@c.us",
+                    "agent_id": "amina",
+                    "chat_status": "open",
+                    "start_timestamp": "2026-11-20T10:05:00Z",
+                    "messages": [
+                        {
+                            "role": "assistant",
+                            "content": "Bonjour !",
+                            "timestamp": "2026-11-20T10:05:00Z",
+                        }
+                    ],
+                    "metadata": {"whatsapp_phone": "+33639980100", "channel": "whatsapp"},
+                }
+            ],
+        },
+    )
+]

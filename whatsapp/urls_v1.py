@@ -1,0 +1,19 @@
+from django.urls import path
+
+from whatsapp.api import accounts
+
+urlpatterns = [
+    path("accounts", accounts.AccountsView.as_view(), name="accounts"),
+    path("accounts/<int:pk>", accounts.AccountView.as_view(), name="account"),
+    path("accounts/<int:pk>/status", accounts.AccountStatusView.as_view(), name="status"),
+    path("accounts/<int:pk>/connect", accounts.AccountConnectView.as_view(), name="connect"),
+    path("accounts/<int:pk>/qr", accounts.AccountQrView.as_view(), name="qr"),
+    path("accounts/<int:pk>/qr.png", accounts.AccountQrImageView.as_view(), name="qr-image"),
+    path(
+        "accounts/<int:pk>/disconnect", accounts.AccountDisconnectView.as_view(), name="disconnect"
+    ),
+    path("accounts/<int:pk>/pause", accounts.AccountPauseView.as_view(), name="pause"),
+    path("accounts/<int:pk>/resume", accounts.AccountResumeView.as_view(), name="resume"),
+    path("accounts/<int:pk>/limits", accounts.AccountLimitsView.as_view(), name="limits"),
+    path("accounts/<int:pk>/usage", accounts.AccountUsageView.as_view(), name="usage"),
+]
