@@ -23,14 +23,11 @@ from accounts.serializers import (
     KeyDescription,
 )
 
-COMPANY = OpenApiParameter(
-    "X-Tenant", str, OpenApiParameter.HEADER, description="Which company, if you have several"
-)
 # Weakest last: nobody issues a key that may do more than they may themselves.
 RANKS = list(Membership.Role.values)
 
 
-@extend_schema(tags=["keys"], parameters=[COMPANY])
+@extend_schema(tags=["keys"])
 class KeysView(TenantRoute):
     """Keys are issued by people: a key that issues keys could not be taken back."""
 
@@ -75,7 +72,7 @@ class KeysView(TenantRoute):
         return answer
 
 
-@extend_schema(tags=["keys"], parameters=[COMPANY])
+@extend_schema(tags=["keys"])
 class KeyView(TenantRoute):
     roles = ADMINISTRATORS
     calls_per_minute = {"DELETE": 60}
@@ -100,7 +97,7 @@ class NewestFirst(CursorPagination):
     ordering = ("-at", "-id")
 
 
-@extend_schema(tags=["activity"], parameters=[COMPANY, ActivityFilter])
+@extend_schema(tags=["activity"], parameters=[ActivityFilter])
 class ActivityView(TenantRoute):
     roles = ADMINISTRATORS
     scopes = {"GET": "activity:read"}

@@ -1,10 +1,102 @@
-"""How drf-spectacular describes keys and signed calls. Imported for its effect by routes.py."""
+"""How drf-spectacular describes the API: names, keys and signed calls, strict bodies, errors.
+
+Imported for its effect by routes.py; settings name `Schema` and `describe`.
+"""
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiParameter
+
+COMPANY = OpenApiParameter(
+    "X-Tenant", str, OpenApiParameter.HEADER, description="Which company, if you have several."
+)
+PROBLEM = {"$ref": "#/components/schemas/Problem"}
+CONTENT_TYPE = "application/problem+json"
+LARGEST_ID = 2**63 - 1
+
+
+class Schema(AutoSchema):
+    """Operations are called as their routes are: ``getAccount``, ``postAccountConnect``."""
+
+    def get_operation_id(self) -> str:
+        return self.method.lower() + type(self.view).__name__.removesuffix("View")
+
+    def get_override_parameters(self) -> list[Any]:
+        # A TenantRoute, told by what it declares: routes.py imports this module.
+        chooses = hasattr(self.view, "scopes") and "{tenant}" not in self.path
+        return [COMPANY] if chooses else []
+
+
+class StrictBody(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    """Bodies refuse names they do not know (bodies.py), and say so."""
+
+    target_class = "accounts.bodies.Body"
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> Any:
+        schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
+        return {**schema, "additionalProperties": False} if schema else schema
+
+
+def describe(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Every route's errors, in the one shape they have (problems.py); ids as they can be."""
+    result["components"]["schemas"]["Problem"] = _PROBLEM
+    for methods in result["paths"].values():
+        for operation in methods.values():
+            for parameter in operation.get("parameters", []):
+                if parameter["in"] == "path" and parameter["schema"].get("type") == "integer":
+                    parameter["schema"] |= {"minimum": 0, "maximum": LARGEST_ID}
+            responses = operation["responses"]
+            for status in _statuses(operation):
+                responses.setdefault(str(status.value), _answer(status.phrase))
+            responses.setdefault("default", _answer("Any other error"))
+    return result
+
+
+def _statuses(operation: dict[str, Any]) -> list[HTTPStatus]:
+    found = [HTTPStatus.BAD_REQUEST, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE]
+    if any(operation.get("security", [])):
+        found += [HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND]
+    if "requestBody" in operation:
+        found += [HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE]
+    return found
+
+
+def _answer(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {CONTENT_TYPE: {"schema": PROBLEM}}}
+
+
+_TEXT = {"type": "string"}
+_PROBLEM = {
+    "type": "object",
+    "description": "RFC 9457 problem details.",
+    "properties": {
+        "type": {**_TEXT, "example": "urn:relance:invalid"},
+        "title": {**_TEXT, "example": "Bad Request"},
+        "status": {"type": "integer", "example": 400},
+        "detail": {**_TEXT, "example": "to: the phone number is too short"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "field": {**_TEXT, "description": "Its path: `referrals[3].phone`."},
+                    "code": {**_TEXT, "description": "A short word for programs."},
+                    "message": _TEXT,
+                },
+                "required": ["field", "code", "message"],
+            },
+        },
+        "success": {"type": "boolean", "enum": [False]},
+        "message": {**_TEXT, "description": "As `detail`."},
+    },
+    "required": ["type", "title", "status", "detail", "errors", "success", "message"],
+}
 
 
 class ServiceSignature(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

@@ -160,15 +160,3 @@ class ExitData(serializers.Serializer[Any]):
 class ExitAnswer(serializers.Serializer[Any]):
     success = serializers.BooleanField()
     data = ExitData()  # type: ignore[assignment]
-
-
-class ProblemAnswer(serializers.Serializer[Any]):
-    """RFC 9457."""
-
-    type = serializers.CharField()
-    title = serializers.CharField()
-    status = serializers.IntegerField()
-    detail = serializers.CharField()
-    errors = serializers.ListField(child=serializers.DictField())  # type: ignore[assignment]
-    success = serializers.BooleanField()
-    message = serializers.CharField()

@@ -372,7 +372,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "accounts.schema.Schema",
     "EXCEPTION_HANDLER": "accounts.problems.handle",
     # Proxies of ours that add to X-Forwarded-For; anybody may have written what is left of theirs.
     "NUM_PROXIES": positive("NUM_PROXIES", 1 if HTTPS else 0, minimum=0),
@@ -394,6 +394,23 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "accounts.schema.describe",
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "AccountStatus": "whatsapp.models.Account.Status",
+        "MediaKind": "whatsapp.models.Media.Kind",
+        "MessageKind": "whatsapp.models.Message.Kind",
+        "MessageState": "whatsapp.models.Message.State",
+        "TargetState": "campaigns.models.Target.State",
+        "TargetHold": "campaigns.models.Target.Hold",
+        "Role": "accounts.models.Membership.Role",
+        "ActorKind": "accounts.verbs.ActorKind",
+        "Verb": "accounts.verbs.Verb",
+        "AgentStatus": ["pending", "connected", "disconnected"],
+        "ReferrerLink": ["pending", "connected"],
+    },
 }
 
 UNFOLD = {

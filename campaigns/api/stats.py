@@ -48,14 +48,14 @@ class FunnelFilter(Period):
     campaign = serializers.IntegerField(required=False, min_value=1)
 
 
-class DayCounts(serializers.Serializer[Any]):
+class StatsDay(serializers.Serializer[Any]):
     day = serializers.DateField()
     sent = serializers.IntegerField()
     delivered = serializers.IntegerField(help_text="Of those sent on that day.")
     read = serializers.IntegerField(help_text="Of those sent on that day.")
 
 
-class FunnelAnswer(serializers.Serializer[Any]):
+class StatsFunnel(serializers.Serializer[Any]):
     enrolled = serializers.IntegerField()
     reached = serializers.ListField(
         child=serializers.IntegerField(), help_text="By step: how many have it behind them."
@@ -65,31 +65,31 @@ class FunnelAnswer(serializers.Serializer[Any]):
     exited = serializers.DictField(child=serializers.IntegerField(), help_text="By reason.")
 
 
-class AccountsAnswer(serializers.Serializer[Any]):
+class StatsAccounts(serializers.Serializer[Any]):
     byStatus = serializers.DictField(source="by_status", child=serializers.IntegerField())
     paused = serializers.IntegerField()
 
 
-class AccountUsage(serializers.Serializer[Any]):
+class FullAccount(serializers.Serializer[Any]):
     account = serializers.IntegerField(source="account_id")
     name = serializers.CharField()
     used = serializers.IntegerField()
     limit = serializers.IntegerField()
 
 
-class UsageAnswer(serializers.Serializer[Any]):
+class StatsUsage(serializers.Serializer[Any]):
     used = serializers.IntegerField(help_text="Messages of today.")
     limit = serializers.IntegerField()
     accounts = serializers.IntegerField(help_text="Accounts that can send.")
-    fullest = AccountUsage(many=True)
+    fullest = FullAccount(many=True)
 
 
-class FailuresAnswer(serializers.Serializer[Any]):
+class StatsFailures(serializers.Serializer[Any]):
     total = serializers.IntegerField()
     byCode = serializers.DictField(source="by_code", child=serializers.IntegerField())
 
 
-class OpenAnswer(serializers.Serializer[Any]):
+class StatsOpen(serializers.Serializer[Any]):
     uncertain = serializers.IntegerField(help_text="Messages that somebody has to settle.")
     stuck = serializers.IntegerField(help_text="Messages that should have moved on.")
     failedToday = serializers.IntegerField(source="failed_today")
@@ -114,12 +114,12 @@ class StatsMessagesView(StatsRoute):
         summary="Messages by day",
         description="Days of the company's time zone; quiet ones are there with zeros.",
         parameters=[Period],
-        responses=DayCounts(many=True),
+        responses=StatsDay(many=True),
     )
     def get(self, request: Request) -> Response:
         period = read(Period, request.query_params)
         found = statistics.days([self.tenant.pk], since=period["since"], until=period["until"])
-        return Response(DayCounts(found, many=True).data)
+        return Response(StatsDay(found, many=True).data)
 
 
 @extend_schema(tags=["stats"])
@@ -127,7 +127,7 @@ class StatsFunnelView(StatsRoute):
     @extend_schema(
         summary="How far those came who were enrolled",
         parameters=[FunnelFilter],
-        responses=FunnelAnswer,
+        responses=StatsFunnel,
     )
     def get(self, request: Request) -> Response:
         wishes = read(FunnelFilter, request.query_params)
@@ -139,37 +139,37 @@ class StatsFunnelView(StatsRoute):
             until=wishes["until"],
             campaign_id=wishes.get("campaign"),
         )
-        return Response(FunnelAnswer(found).data)
+        return Response(StatsFunnel(found).data)
 
 
 @extend_schema(tags=["stats"])
 class StatsAccountsView(StatsRoute):
-    @extend_schema(summary="Accounts by status", responses=AccountsAnswer)
+    @extend_schema(summary="Accounts by status", responses=StatsAccounts)
     def get(self, request: Request) -> Response:
-        return Response(AccountsAnswer(statistics.accounts([self.tenant.pk])).data)
+        return Response(StatsAccounts(statistics.accounts([self.tenant.pk])).data)
 
 
 @extend_schema(tags=["stats"])
 class StatsUsageView(StatsRoute):
-    @extend_schema(summary="Today's messages against the limits", responses=UsageAnswer)
+    @extend_schema(summary="Today's messages against the limits", responses=StatsUsage)
     def get(self, request: Request) -> Response:
-        return Response(UsageAnswer(statistics.usage([self.tenant.pk], now=timezone.now())).data)
+        return Response(StatsUsage(statistics.usage([self.tenant.pk], now=timezone.now())).data)
 
 
 @extend_schema(tags=["stats"])
 class StatsFailuresView(StatsRoute):
     @extend_schema(
-        summary="Failed messages by reason", parameters=[Period], responses=FailuresAnswer
+        summary="Failed messages by reason", parameters=[Period], responses=StatsFailures
     )
     def get(self, request: Request) -> Response:
         period = read(Period, request.query_params)
         found = statistics.failures([self.tenant.pk], since=period["since"], until=period["until"])
-        return Response(FailuresAnswer(found).data)
+        return Response(StatsFailures(found).data)
 
 
 @extend_schema(tags=["stats"])
 class StatsOpenView(StatsRoute):
-    @extend_schema(summary="What waits for a person", responses=OpenAnswer)
+    @extend_schema(summary="What waits for a person", responses=StatsOpen)
     def get(self, request: Request) -> Response:
         found = statistics.open_questions([self.tenant.pk], now=timezone.now())
-        return Response(OpenAnswer(found).data)
+        return Response(StatsOpen(found).data)

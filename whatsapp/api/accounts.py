@@ -116,7 +116,7 @@ class AccountStatusView(AccountRoute):
 
     @extend_schema(
         summary="How an account is, and what it may still send",
-        responses=answers.StatusAnswer,
+        responses=answers.AccountStatusAnswer,
         examples=examples.STATUS,
     )
     def get(self, request: Request, pk: int) -> Response:
@@ -148,7 +148,7 @@ class AccountConnectView(AccountRoute):
             "20 s or so, until `expiresAt`."
         ),
         request=answers.ConnectBody,
-        responses={200: answers.LinkAnswer, 202: answers.LinkAnswer},
+        responses={200: answers.AccountLinkAnswer, 202: answers.AccountLinkAnswer},
         examples=examples.CONNECT,
     )
     def post(self, request: Request, pk: int) -> Response:
@@ -222,7 +222,7 @@ class AccountDisconnectView(AccountRoute):
         summary="Unlink an account",
         description="Logs the linked device out on the phone and forgets the session.",
         request=None,
-        responses=answers.DisconnectAnswer,
+        responses=answers.AccountDisconnectAnswer,
     )
     def post(self, request: Request, pk: int) -> Response:
         account = self.account(pk)
@@ -239,7 +239,7 @@ class AccountPauseView(AccountRoute):
         summary="Send nothing from an account",
         description="Everybody keeps their place; `resume` moves places on by the pause's length.",
         request=None,
-        responses=answers.StatusAnswer,
+        responses=answers.AccountStatusAnswer,
     )
     def post(self, request: Request, pk: int) -> Response:
         account = self.account(pk)
@@ -253,7 +253,7 @@ class AccountResumeView(AccountRoute):
     calls_per_minute = {"POST": 60}
 
     @extend_schema(
-        summary="Send again from an account", request=None, responses=answers.StatusAnswer
+        summary="Send again from an account", request=None, responses=answers.AccountStatusAnswer
     )
     def post(self, request: Request, pk: int) -> Response:
         account = self.account(pk)
@@ -311,7 +311,7 @@ class AccountUsageView(AccountRoute):
     @extend_schema(
         summary="What an account sent on each day",
         parameters=[answers.UsageFilter],
-        responses=answers.UsageAnswer,
+        responses=answers.AccountUsageAnswer,
     )
     def get(self, request: Request, pk: int) -> Response:
         account = self.account(pk)

@@ -75,7 +75,7 @@ class Chat(serializers.Serializer[Any]):
     metadata = ChatMetadata()
 
 
-class Queued(serializers.Serializer[Any]):
+class AgentQueued(serializers.Serializer[Any]):
     messageId = serializers.UUIDField()
     status = serializers.ChoiceField(choices=Message.State.choices)
 
@@ -85,23 +85,23 @@ class _Answer(serializers.Serializer[Any]):
     message = serializers.CharField()
 
 
-class ConnectAnswer(_Answer):
+class AgentConnectAnswer(_Answer):
     data = ConnectionWithCode()  # type: ignore[assignment]  # a field named as DRF's property
 
 
-class StatusAnswer(_Answer):
+class AgentStatusAnswer(_Answer):
     data = Connection()  # type: ignore[assignment]
 
 
-class ConnectionsAnswer(_Answer):
+class AgentConnectionsAnswer(_Answer):
     data = Connection(many=True)  # type: ignore[assignment]
 
 
-class SendAnswer(_Answer):
-    data = Queued()  # type: ignore[assignment]
+class AgentSendAnswer(_Answer):
+    data = AgentQueued()  # type: ignore[assignment]
 
 
-class ChatsAnswer(_Answer):
+class AgentChatsAnswer(_Answer):
     data = Chat(many=True)  # type: ignore[assignment]
 
 
@@ -151,7 +151,7 @@ class AgentConnectView(AgentRoute):
             "first call makes the account. Without a code in time: 504."
         ),
         request=None,
-        responses=ConnectAnswer,
+        responses=AgentConnectAnswer,
         examples=examples.AGENT_CONNECT,
     )
     def post(self, request: Request, tenant: str, agent: str) -> Response:
@@ -194,7 +194,7 @@ class AgentStatusView(AgentRoute):
 
     @extend_schema(
         summary="How an agent's account is",
-        responses=StatusAnswer,
+        responses=AgentStatusAnswer,
         examples=examples.AGENT_STATUS,
     )
     def get(self, request: Request, tenant: str, agent: str) -> Response:
@@ -210,7 +210,7 @@ class AgentDisconnectView(AgentRoute):
         summary="Unlink an agent's account",
         description="Logs the linked device out on the phone and forgets the session.",
         request=None,
-        responses=StatusAnswer,
+        responses=AgentStatusAnswer,
     )
     def post(self, request: Request, tenant: str, agent: str) -> Response:
         account = self.agent(agent)
@@ -232,7 +232,7 @@ class AgentSendView(AgentRoute):
         ),
         parameters=[IDEMPOTENCY_KEY],
         request=SendBody,
-        responses=SendAnswer,
+        responses=AgentSendAnswer,
         examples=examples.AGENT_SEND,
     )
     def post(self, request: Request, tenant: str, agent: str) -> Response:
@@ -259,7 +259,7 @@ class AgentMessagesView(AgentRoute):
         summary="What was said lately",
         description="The newest messages in both directions, by chat, each chat oldest first.",
         parameters=[ChatsFilter],
-        responses=ChatsAnswer,
+        responses=AgentChatsAnswer,
         examples=examples.AGENT_CHATS,
     )
     def get(self, request: Request, tenant: str, agent: str) -> Response:
@@ -276,7 +276,7 @@ class AgentConnectionsView(AccountRoute):
         tags=["agents"],
         summary="All agents of a company",
         parameters=[TENANT],
-        responses=ConnectionsAnswer,
+        responses=AgentConnectionsAnswer,
     )
     def get(self, request: Request, tenant: str) -> Response:
         found = [_connection(account) for account in self.accounts().order_by("name")[:1000]]

@@ -67,7 +67,7 @@ class Allowance(serializers.Serializer[Any]):
     isLimited = serializers.BooleanField(source="is_limited")
 
 
-class StatusAnswer(serializers.Serializer[Any]):
+class AccountStatusAnswer(serializers.Serializer[Any]):
     status = serializers.ChoiceField(choices=Account.Status.choices)
     statusReason = serializers.CharField(source="status_reason")
     phoneNumber = serializers.CharField(source="phone")
@@ -99,13 +99,13 @@ class QrAnswer(serializers.Serializer[Any]):
     )
 
 
-class LinkAnswer(serializers.Serializer[Any]):
+class AccountLinkAnswer(serializers.Serializer[Any]):
     status = serializers.ChoiceField(choices=Account.Status.choices)
     statusReason = serializers.CharField()
     qr = QrAnswer(allow_null=True)
 
 
-class DisconnectAnswer(serializers.Serializer[Any]):
+class AccountDisconnectAnswer(serializers.Serializer[Any]):
     status = serializers.ChoiceField(choices=Account.Status.choices)
     logsOut = serializers.BooleanField(
         help_text="A worker logs the linked device out on the phone; false: none was linked."
@@ -139,7 +139,7 @@ class UsageDay(serializers.Serializer[Any]):
     count = serializers.IntegerField(help_text="Messages whose sending began on that day.")
 
 
-class UsageAnswer(serializers.Serializer[Any]):
+class AccountUsageAnswer(serializers.Serializer[Any]):
     dailyLimit = serializers.IntegerField()
     today = serializers.DateField(help_text="By the company's time zone.")
     days = UsageDay(many=True, help_text="Newest first; days without a message are left out.")
