@@ -64,7 +64,17 @@ class Tenant(models.Model):
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=Q(region__regex=r"^[A-Z]{2}$"), name="tenant_region_is_iso2"
-            )
+            ),
+            # /api/whatsapp/<slug>/… has, or had, routes of these names.
+            models.CheckConstraint(
+                condition=~Q(
+                    slug__in=["accounts", "admin", "api", "groups", "messages", "stats", "v1"]
+                ),
+                name="tenant_slug_is_no_address",
+                violation_error_message=_(
+                    "This short name is one of Relance's own addresses: choose another."
+                ),
+            ),
         ]
 
     def __str__(self) -> str:

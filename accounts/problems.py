@@ -81,16 +81,24 @@ def handle(exc: Exception, context: dict[str, Any]) -> Response:
 
 
 def body(problem: Problem) -> dict[str, Any]:
-    detail = str(problem.detail)
+    detail = _writable(str(problem.detail))
     return {
         "type": f"urn:relance:{problem.code}",
         "title": HTTPStatus(problem.status_code).phrase,
         "status": problem.status_code,
         "detail": detail,
-        "errors": [asdict(error) for error in problem.errors],
+        "errors": [
+            {name: _writable(text) for name, text in asdict(error).items()}
+            for error in problem.errors
+        ],
         "success": False,
         "message": detail,
     }
+
+
+def _writable(text: str) -> str:
+    """A name that a caller made up may hold half a character, which no answer can."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _problem_of(exc: Exception) -> Problem:
