@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Membership, Tenant
 from accounts.permissions import ADMINISTRATORS
 
+NAMED = 100  # rows that a question names; it counts all of them
 F = TypeVar("F", bound=Callable[..., Any])
 
 if TYPE_CHECKING:
@@ -235,12 +236,19 @@ def confirmed(
     question: Any,
     consequence: Any,
     describe: Callable[[Any], str] = str,
+    chosen: int | None = None,
 ) -> HttpResponse | None:
     """The page that asks before an action; None once the answer was yes.
 
-    The chosen rows are named on the page and sent again with the answer, by id.
+    The rows are counted and named on the page and sent again with the answer: by id, or as "all of
+    the list" when that was chosen. If there are others by then the question is asked again.
+    `chosen` is how many were chosen where `rows` are fewer.
     """
-    if request.POST.get("confirmed") == "yes":
+    count = rows.count()
+    across = request.POST.get("select_across") == "1"
+    if request.POST.get("confirmed") == "yes" and (
+        not across or request.POST.get("count") == str(count)
+    ):
         return None
     return TemplateResponse(
         request,
@@ -249,9 +257,13 @@ def confirmed(
             **model_admin.admin_site.each_context(request),
             "title": question,
             "consequence": consequence,
-            "rows": [describe(row) for row in rows[:200]],
-            "count": rows.count(),
-            "ids": list(rows.values_list("pk", flat=True)),
+            "rows": [describe(row) for row in rows[:NAMED]],
+            "more": max(0, count - NAMED),
+            "count": count,
+            "left_out": max(0, (chosen or 0) - count),
+            "changed": "confirmed" in request.POST,
+            "across": across,
+            "ids": [] if across else list(rows.values_list("pk", flat=True)),
             "action_name": action_name,
             "checkbox_name": ACTION_CHECKBOX_NAME,
             "opts": model_admin.opts,

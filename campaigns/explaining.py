@@ -1,33 +1,40 @@
 """Where a target stands, in words: why something was sent or was not, what was, what will be.
 
-    why(target, now=now)        "Message 3 of 7 goes out tomorrow at 10:00."
+    why(target, now=now)        "Message 3 goes out tomorrow at 10:00: its time has not come yet."
     timeline(target)            what happened to it, in order
     forecast(target, now=now)   what will be said to it, and when
+    story(target, now=now)      all three, for a page
 
 Sentences come in the language that is active. Nothing here changes anything. Load targets with
-``select_related(*explaining.RELATED)``: each function then takes at most six queries.
+``select_related(*explaining.RELATED)``: each function then takes at most six queries, `story` ten.
 """
 
 from __future__ import annotations
 
 import functools
 from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Count
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from accounts.models import Activity
+from accounts.verbs import Verb
 from accounts.wording import when
-from campaigns.content import Contents, Due, Held
+from campaigns import forecasts, timelines
+from campaigns.background import Background
+from campaigns.content import Due, Held
 from campaigns.forecasts import PlannedMessage, forecast
 from campaigns.models import Delivery, Target
 from campaigns.timelines import Entry, timeline
-from whatsapp.models import Contact, Message
+from whatsapp.models import Message
 from whatsapp.obstacles import obstacle
 
-__all__ = ["RELATED", "Entry", "PlannedMessage", "forecast", "timeline", "why"]
+__all__ = ["RELATED", "Entry", "PlannedMessage", "Story", "forecast", "story", "timeline", "why"]
 
+State = Message.State
 RELATED = (
     "tenant",
     "campaign",
@@ -37,24 +44,58 @@ RELATED = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What was, why it stands where it stands, and what will be."""
+
+    why: str
+    entries: list[Entry]
+    planned: list[PlannedMessage]
+
+
+def story(target: Target, *, now: datetime) -> Story:
+    known = Background(target, now)
+    return Story(_why(known), timelines.tell(known), forecasts.remaining(known))
+
+
 def why(target: Target, *, now: datetime) -> str:
     """One sentence (a second one at most) about why the next message was not sent, or was."""
+    return _why(Background(target, now))
+
+
+def _why(known: Background) -> str:
+    target, contact, now = known.target, known.contact, known.now
     said = functools.partial(when, now=now, zone=target.tenant.zone)
     if target.state != Target.State.ACTIVE:
         return _ended(target, at=said(target.ended_at or now))
-    contact = Contact.objects.filter(tenant=target.tenant_id, phone=target.phone).first()
     if contact is not None and contact.opted_out_at is not None:
         return _("They said stop %s: they leave at the next round.") % said(contact.opted_out_at)
     if target.referral.paid_at is not None:
         return _("They paid %s: they leave at the next round.") % said(target.referral.paid_at)
+    sending = target.open_message is not None and target.open_message.state == State.SENDING
+    if target.paused_at is not None and not sending:
+        return _paused(target, since=said(target.paused_at))
     if target.open_message is not None:
-        return _open(target, target.open_message, now=now)
+        return _open(known, target.open_message)
     if target.hold == Target.Hold.UNCERTAIN:
         return _(
             "Nobody can tell whether message %(number)d arrived: look at the phone and settle it. "
             "Without an answer the sequence goes on %(when)s."
         ) % {"number": target.steps_done, "when": said(target.next_due_at or now)}
-    return _next(target, now=now)
+    return _next(known)
+
+
+def _paused(target: Target, *, since: str) -> str:
+    paused = Activity.objects.filter(
+        subject_type=Target._meta.label_lower, subject_id=target.pk, verb=Verb.TARGET_PAUSED
+    )
+    by = paused.order_by("-at").values_list("actor_name", flat=True).first()
+    if by is None:
+        return _("Paused %s: nothing is sent until somebody resumes them.") % since
+    return _("Paused %(since)s by %(by)s: nothing is sent until somebody resumes them.") % {
+        "since": since,
+        "by": by,
+    }
 
 
 def _ended(target: Target, *, at: str) -> str:
@@ -67,7 +108,7 @@ def _ended(target: Target, *, at: str) -> str:
     )
     if target.state == Target.State.COMPLETED:
         arrived = sum(states[state] for state in Message.ARRIVED)
-        failed = states[Message.State.FAILED]
+        failed = states[State.FAILED]
         sent = ngettext("%d message went out", "%d messages went out", arrived) % arrived
         if failed:
             sent += ngettext(" and %d failed", " and %d failed", failed) % failed
@@ -81,23 +122,23 @@ def _ended(target: Target, *, at: str) -> str:
         Target.ExitReason.BY_HAND: _("Taken out by hand %s: nothing more is sent."),
     }
     sentence = reasons[Target.ExitReason(target.exit_reason)] % at
-    if states[Message.State.SENDING]:
+    if states[State.SENDING]:
         sentence += " " + _("A message that was being sent already may still arrive.")
     return sentence
 
 
-def _open(target: Target, message: Message, *, now: datetime) -> str:
+def _open(known: Background, message: Message) -> str:
     """The next message exists: what it waits for."""
-    zone = target.tenant.zone
+    target, now, zone = known.target, known.now, known.target.tenant.zone
     values = {"number": message.delivery.number, "error": message.error or message.error_code}
-    if message.state == Message.State.SENDING:
+    if message.state == State.SENDING:
         return _("Message %(number)d is being sent at this moment.") % values
-    if message.state != Message.State.QUEUED:
+    if message.state != State.QUEUED:
         return _("Message %(number)d was %(state)s: the sequence goes on within a minute.") % {
             **values,
             "state": message.get_state_display(),
         }
-    if reason := obstacle(target.account, now=now):
+    if reason := obstacle(target.account, now=now, allowance=known.allowance):
         return _("Message %(number)d is ready and waits: %(reason)s.") % {
             **values,
             "reason": reason,
@@ -108,7 +149,7 @@ def _open(target: Target, message: Message, *, now: datetime) -> str:
             return _("Message %(number)d is tried again %(when)s: %(error)s.") % values
         return _("Message %(number)d is ready and goes out %(when)s.") % values
     ahead = Message.objects.filter(
-        account=message.account_id, state=Message.State.QUEUED, due_at__lt=message.due_at
+        account=message.account_id, state=State.QUEUED, due_at__lt=message.due_at
     ).count()
     if ahead:
         return ngettext(
@@ -119,11 +160,10 @@ def _open(target: Target, message: Message, *, now: datetime) -> str:
     return _("Message %(number)d is ready and goes out in a moment.") % values
 
 
-def _next(target: Target, *, now: datetime) -> str:
+def _next(known: Background) -> str:
     """The next message does not exist yet: when it will, and what would hold it."""
+    target, now, contents = known.target, known.now, known.contents
     due_at = target.next_due_at or now
-    contents = Contents()
-    contents.load([target.campaign_id])
     campaign, referrer = target.campaign, target.referral.referrer
     if not campaign.active:
         return _("The campaign “%s” is switched off: activate it and they go on.") % campaign.name
@@ -142,7 +182,7 @@ def _next(target: Target, *, now: datetime) -> str:
                 "number": text.number,
                 "when": when(due_at, now=now, zone=target.tenant.zone),
             }
-    if reason := obstacle(target.account, now=now):
+    if reason := obstacle(target.account, now=now, allowance=known.allowance):
         if due_at > now:
             return _("Message %(number)d is due %(when)s, but %(reason)s.") % {
                 **values,

@@ -17,9 +17,11 @@ from django.utils.translation import ngettext
 
 from accounts.models import Tenant
 from campaigns import holds
+from campaigns.background import Background
 from campaigns.content import Contents, Due, Held, Text
 from campaigns.models import Campaign, Referral, Step, Target
-from whatsapp import limits
+from whatsapp import limits, outbox
+from whatsapp.limits import Allowance
 from whatsapp.models import Account
 from whatsapp.obstacles import obstacle
 
@@ -48,7 +50,7 @@ def forecast(followed: Target | Referral, *, now: datetime) -> list[PlannedMessa
     the active campaign took it in now.
     """
     if isinstance(followed, Target):
-        return _remaining(followed, now=now) if followed.state == Target.State.ACTIVE else []
+        return remaining(Background(followed, now))
     target = (
         Target.objects.filter(referral=followed, campaign__active=True)
         .select_related("tenant", "referral__referrer", "account__tenant", "open_message__delivery")
@@ -76,7 +78,8 @@ def rehearse(campaign: Campaign, referral: Referral, *, now: datetime) -> list[P
     slot = max(referral.registered_at + campaign.first_delay, now) + steps[0].delay
     due = Due.of(referral, campaign_id=campaign.pk, now=now)
     account = referral.referrer.account
-    load = _Load.of(account, before=slot, now=now, tenant=referral.tenant)
+    allowance = limits.snapshot(account, now=now) if account else None
+    load = _Load.of(account, before=slot, now=now, allowance=allowance, tenant=referral.tenant)
     return [
         _planned(
             step,
@@ -88,22 +91,28 @@ def rehearse(campaign: Campaign, referral: Referral, *, now: datetime) -> list[P
     ]
 
 
-def _remaining(target: Target, *, now: datetime) -> list[PlannedMessage]:
-    contents = Contents()
-    contents.load([target.campaign_id])
+def remaining(known: Background) -> list[PlannedMessage]:
+    """The same of a target about which something is known already."""
+    target, now, contents = known.target, known.now, known.contents
+    if target.state != Target.State.ACTIVE:
+        return []
     due = Due.of(target.referral, target, campaign_id=target.campaign_id, now=now)
     steps = contents.steps_after(target.campaign_id, target.steps_done)
     # A target that mends goes on from then: its later messages keep their distance.
     slot = max(target.slot_at, now) if target.hold in holds.MENDABLE else target.slot_at
     first = max(due.next_due_at, now)
-    load = _Load.of(target.account, before=first, now=now, tenant=target.tenant, without=target)
+    load = _Load.of(
+        target.account, before=first, now=now, allowance=known.allowance, tenant=target.tenant,
+        without=target,
+    )  # fmt: skip
     message = target.open_message
     planned = []
     for step, slot_at in _times(steps, slot=slot, first=first):
         at, text = slot_at, contents.text(due, step, target.tenant)
         if message is not None and step.number == message.delivery.number:
             # Written already: an edited template does not change it any more.
-            language, at = message.delivery.language, max(message.due_at, now)
+            language = message.delivery.language
+            at = first if message.due_at == outbox.NEVER else max(message.due_at, now)
             text = Text(step.pk, step.number, language, message.body, message.media_id)
         planned.append(_planned(step, at, text, load.note(at, first=step == steps[0])))
     return planned
@@ -146,10 +155,11 @@ class _Load:
         *,
         before: datetime,
         now: datetime,
+        allowance: Allowance | None,
         tenant: Tenant,
         without: Target | None = None,
     ) -> _Load:
-        if account is None:
+        if account is None or allowance is None:
             return cls(now, tenant, _("there is no WhatsApp account to send from yet"))
         others = Target.objects.filter(account=account, state=Target.State.ACTIVE)
         if without is not None:
@@ -157,15 +167,17 @@ class _Load:
         counts = others.aggregate(
             people=Count("id"), ahead=Count("id", filter=Q(next_due_at__lt=before))
         )
-        used = limits.snapshot(account, now=now).sent_today
+        blocked = obstacle(account, now=now, allowance=allowance)
+        if without is not None and without.paused_at is not None:
+            blocked = _("they are paused: resume them")
         return cls(
             now,
             tenant,
-            obstacle(account, now=now),
+            blocked,
             people=counts["people"],
             ahead=counts["ahead"],
-            left_today=max(0, account.limit_per_day - used),
-            per_day=account.limit_per_day,
+            left_today=max(0, allowance.daily_limit - allowance.sent_today),
+            per_day=allowance.daily_limit,
         )
 
     def note(self, at: datetime, *, first: bool) -> str:

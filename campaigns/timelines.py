@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db.models import Q, QuerySet
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.models import Activity
+from accounts.verbs import Verb
+from campaigns.background import Background
 from campaigns.models import Delivery, Target
 from whatsapp.models import Attempt, Contact, Incoming, Message
 
 ANSWERS = 50  # of what they wrote, the newest
+OF_MESSAGES = (Verb.RETRIED, Verb.SETTLED)
+DECISIONS = (*OF_MESSAGES, Verb.TARGET_PAUSED, Verb.TARGET_RESUMED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +26,8 @@ class Entry:
     """One thing that happened. `kind` is a word for programs, `text` a line for people.
 
     `kind` is registered, enrolled, written, attempt, sent, delivered, read, failed, cancelled,
-    uncertain, answer, opted_out, paid, completed or exited; `detail` is a text, an error or empty.
+    uncertain, decision, answer, opted_out, paid, completed or exited; `detail` is a text, an error,
+    a name or empty.
     """
 
     at: datetime
@@ -30,11 +38,34 @@ class Entry:
 
 def timeline(target: Target) -> list[Entry]:
     """Everything that is known to have happened, the oldest first. Five queries."""
-    entries = [*_target(target), *_messages(target), *_person(target)]
+    return tell(Background(target, timezone.now()))
+
+
+def tell(known: Background) -> list[Entry]:
+    """The same of a target about which something is known already."""
+    target = known.target
+    deliveries = list(
+        Delivery.objects.filter(target=target).select_related("message__media").order_by("number")
+    )
+    numbers = {delivery.message_id: delivery.number for delivery in deliveries}
+    done = list(_activities(target, numbers))
+    entries = [
+        *_target(target, done),
+        *_messages(deliveries, numbers),
+        *_decisions(done, numbers),
+        *_person(target, known.contact),
+    ]
     return sorted(entries, key=lambda entry: entry.at)
 
 
-def _target(target: Target) -> Iterator[Entry]:
+def _activities(target: Target, numbers: Mapping[int, int]) -> QuerySet[Activity]:
+    """What people did with the target and its messages."""
+    here = Q(subject_type=Target._meta.label_lower, subject_id=target.pk)
+    there = Q(subject_type=Message._meta.label_lower, subject_id__in=list(numbers))
+    return Activity.objects.filter(here | there, verb__in=[*DECISIONS, Verb.EXITED]).order_by("at")
+
+
+def _target(target: Target, done: Iterable[Activity]) -> Iterator[Entry]:
     referral = target.referral
     yield Entry(
         referral.registered_at, "registered", _("Registered through %s") % referral.referrer
@@ -47,16 +78,22 @@ def _target(target: Target) -> Iterator[Entry]:
     if target.state == Target.State.COMPLETED:
         yield Entry(target.ended_at, "completed", _("Through the whole sequence"))
     else:
-        yield Entry(
-            target.ended_at, "exited", _("Left the sequence"), str(target.get_exit_reason_display())
-        )
+        by = [activity.actor_name for activity in done if activity.verb == Verb.EXITED]
+        reason = ", ".join([str(target.get_exit_reason_display()), *by[-1:]])
+        yield Entry(target.ended_at, "exited", _("Left the sequence"), reason)
 
 
-def _messages(target: Target) -> Iterator[Entry]:
-    deliveries = list(
-        Delivery.objects.filter(target=target).select_related("message__media").order_by("number")
-    )
-    numbers = {delivery.message_id: delivery.number for delivery in deliveries}
+def _decisions(done: Iterable[Activity], numbers: Mapping[int, int]) -> Iterator[Entry]:
+    for activity in done:
+        if activity.verb == Verb.EXITED:
+            continue
+        text = str(activity.get_verb_display())
+        if (number := numbers.get(activity.subject_id or 0)) and activity.verb in OF_MESSAGES:
+            text = _("Message %(number)d: %(what)s") % {"number": number, "what": text}
+        yield Entry(activity.at, "decision", text[:1].upper() + text[1:], activity.actor_name)
+
+
+def _messages(deliveries: Iterable[Delivery], numbers: Mapping[int, int]) -> Iterator[Entry]:
     for delivery in deliveries:
         yield from _message(delivery)
     for attempt in Attempt.objects.filter(message__in=numbers).order_by("intent_at"):
@@ -104,8 +141,7 @@ def _message(delivery: Delivery) -> Iterator[Entry]:
         )
 
 
-def _person(target: Target) -> Iterator[Entry]:
-    contact = Contact.objects.filter(tenant=target.tenant_id, phone=target.phone).first()
+def _person(target: Target, contact: Contact | None) -> Iterator[Entry]:
     if contact is None:
         return
     if contact.opted_out_at is not None:

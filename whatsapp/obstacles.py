@@ -9,13 +9,15 @@ from django.utils.translation import gettext as _
 
 from accounts.wording import when
 from whatsapp import limits
+from whatsapp.limits import Allowance
 from whatsapp.models import Account
 
 
-def obstacle(account: Account, *, now: datetime) -> str:
+def obstacle(account: Account, *, now: datetime, allowance: Allowance | None = None) -> str:
     """What keeps `account` from sending now and how to mend it; empty when nothing does.
 
-    Part of a sentence, in the language that is active. One query, for the day's limit.
+    Part of a sentence, in the language that is active. One query, for the day's limit, unless its
+    `allowance` is known.
     """
     name = {"account": account.name}
     if not account.enabled:
@@ -37,7 +39,7 @@ def obstacle(account: Account, *, now: datetime) -> str:
             return _("“%(account)s” was opened somewhere else: link it again") % name
         case Account.Status.DISCONNECTED:
             return _("“%(account)s” is disconnected: scan its QR code again") % name
-    allowance = limits.snapshot(account, now=now)
+    allowance = allowance or limits.snapshot(account, now=now)
     if allowance.sent_today < allowance.daily_limit:
         return ""
     if allowance.daily_limit == 0:

@@ -95,20 +95,6 @@ def test_accounts_are_paused_resumed_and_disconnected_by_the_same_functions_as_t
     assert (account.status, account.logout_requested_at is None) == ("disconnected", False)
 
 
-def test_people_are_taken_out_by_hand_after_a_question(operator, acme):
-    target = factories.make_target(factories.make_referral(factories.make_referrer(acme)))
-    path = "/admin/campaigns/target/"
-
-    asked = act(operator, path, "take_out", [target], sure=False)
-    target.refresh_from_db()
-    assert target.state == "active"
-    assert "for ever" in asked.content.decode()
-
-    act(operator, path, "take_out", [target])
-    target.refresh_from_db()
-    assert (target.state, target.exit_reason) == ("exited", "by_hand")
-
-
 def test_somebody_is_marked_as_paid_and_leaves(operator, acme):
     target = factories.make_target(factories.make_referral(factories.make_referrer(acme)))
 

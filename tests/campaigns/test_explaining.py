@@ -3,7 +3,8 @@
 import pytest
 from django.utils import translation
 
-from campaigns import enrolment, exits, explaining, forecasts, planning
+from accounts.activity import Actor
+from campaigns import enrolment, exits, explaining, forecasts, planning, targets
 from campaigns.models import Campaign, Delivery, Referral, Referrer, Step, Target, Template
 from tests.campaigns.conftest import move, to_sending
 from tests.factories import (
@@ -16,7 +17,7 @@ from tests.factories import (
     make_referrer,
     make_target,
 )
-from whatsapp import contacts
+from whatsapp import contacts, messages
 from whatsapp.models import Account, Attempt, Contact, Incoming, Message, Usage
 
 
@@ -88,6 +89,17 @@ def test_a_message_that_is_tried_again_says_why_and_when(target, message):
     Message.objects.update(due_at=NOW + HOUR, error="the page did not answer")
 
     assert why(target) == "Message 1 is tried again today at 11:00: the page did not answer."
+
+
+def test_a_pause_says_since_when_and_by_whom(target, message):
+    targets.pause([target.pk], actor=Actor("user", "Max"), now=NOW)
+
+    assert why(target) == (
+        "Paused today at 10:00 by Max: nothing is sent until somebody resumes them."
+    )
+    planned = explaining.forecast(load(target), now=NOW)
+    assert [(p.step, p.due_at) for p in planned][0] == (1, NOW)
+    assert "they are paused: resume them" in planned[0].limit_note
 
 
 def test_a_message_on_its_way_says_so(target, message):
@@ -246,6 +258,35 @@ def test_a_failure_tells_its_reason(target, message):
     failed = [entry for entry in explaining.timeline(load(target)) if entry.kind == "failed"]
 
     assert [entry.detail for entry in failed] == ["the file is too large"]
+
+
+def test_what_people_decided_is_in_it_with_their_names(target, message):
+    max_ = Actor("user", "Max")
+    targets.pause([target.pk], actor=max_, now=NOW)
+    targets.resume([target.pk], actor=max_, now=NOW + HOUR)
+    move(message, "failed", error_code="x", ended_at=NOW)
+    messages.retry(Message.objects.get(), actor=max_, now=NOW + 2 * HOUR)
+    targets.exit([target.pk], actor=max_, now=NOW + 3 * HOUR)
+
+    entries = explaining.timeline(load(target))
+
+    decisions = [(e.text, e.detail) for e in entries if e.kind in {"decision", "exited"}]
+    assert decisions == [
+        ("Follow-up paused", "Max"),
+        ("Follow-up resumed", "Max"),
+        ("Message 1: message tried again", "Max"),
+        ("Left the sequence", "taken out by hand, Max"),
+    ]
+
+
+def test_the_whole_story_takes_ten_queries_at_most(target, message, django_assert_max_num_queries):
+    loaded = load(target)
+    with django_assert_max_num_queries(10):
+        told = explaining.story(loaded, now=NOW)
+
+    assert told.why == explaining.why(loaded, now=NOW)
+    assert told.planned == explaining.forecast(loaded, now=NOW)
+    assert told.entries == explaining.timeline(loaded)
 
 
 def test_another_companys_answers_are_not_in_it(target, message):
