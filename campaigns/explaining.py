@@ -6,7 +6,8 @@
     story(target, now=now)      all three, for a page
 
 Sentences come in the language that is active. Nothing here changes anything. Load targets with
-``select_related(*explaining.RELATED)``: each function then takes at most six queries, `story` ten.
+``select_related(*explaining.RELATED)``: each function then takes at most six queries and
+`story` eleven.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import Activity
-from accounts.verbs import Verb
+from accounts.verbs import ActorKind, Verb
 from campaigns.background import Background
 from campaigns.models import Delivery, Target
 from whatsapp.models import Attempt, Contact, Incoming, Message
@@ -78,7 +78,11 @@ def _target(target: Target, done: Iterable[Activity]) -> Iterator[Entry]:
     if target.state == Target.State.COMPLETED:
         yield Entry(target.ended_at, "completed", _("Through the whole sequence"))
     else:
-        by = [activity.actor_name for activity in done if activity.verb == Verb.EXITED]
+        by = [
+            activity.actor_name
+            for activity in done
+            if activity.verb == Verb.EXITED and activity.actor_kind != ActorKind.SYSTEM
+        ]
         reason = ", ".join([str(target.get_exit_reason_display()), *by[-1:]])
         yield Entry(target.ended_at, "exited", _("Left the sequence"), reason)
 

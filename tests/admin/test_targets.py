@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Activity
-from campaigns import planning
+from campaigns import planning, schedule
 from campaigns.models import Delivery, Target
 from tests import factories
 from tests.admin.test_actions import act
@@ -31,6 +31,7 @@ def followed(referrer, **fields):
 def with_message(target, state, **fields):
     """Its message of step 1, in some state."""
     Target.objects.filter(pk=target.pk).update(next_due_at=timezone.now())
+    schedule.lower({target.account_id: timezone.now()})
     planning.plan(now=timezone.now())
     message = Message.objects.get(delivery__target=target)
     if state == "failed":
@@ -100,8 +101,9 @@ def test_people_are_paused_and_resumed_after_a_question_that_counts(operator, re
     assert set(Target.objects.exclude(paused_at=None)) == {one, two}
     act(operator, LIST, "resume", [one, gone])
     assert set(Target.objects.exclude(paused_at=None)) == {two}
-    assert set(Activity.objects.filter(actor_name="operator").values_list("verb", flat=True)) == {
-        "target_paused", "target_resumed",
+    done = Activity.objects.filter(actor_name="operator", subject_type="campaigns.target")
+    assert set(done.values_list("verb", "subject_id")) == {
+        ("target_paused", one.pk), ("target_paused", two.pk), ("target_resumed", one.pk),
     }  # fmt: skip
 
 
