@@ -15,7 +15,7 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, Ou
 
 from accounts import tasks, throttles
 from accounts.models import Activity, ServiceNonce
-from campaigns.api import StatusView
+from campaigns.api.relance import StatusView
 from tests import companies
 
 
