@@ -19,10 +19,12 @@ from typing import Any
 import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.core.exceptions import ValidationError as ModelValidationError
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError
 from django.http import Http404, UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.response import Response
+
+from accounts.database import is_away
 
 logger = structlog.get_logger(__name__)
 
@@ -126,7 +128,7 @@ def _problem_of(exc: Exception) -> Problem:
             return Problem(413, "too_large", "The body is too large.")
         case UnreadablePostError():
             return Problem(400, "unreadable", "The body did not arrive completely.")
-        case OperationalError() | InterfaceError():
+        case DatabaseError() | InterfaceError() if is_away(exc):
             return Problem(503, "unavailable", "The database does not answer. Try again shortly.")
         case _:
             return Problem(500, "internal", "Something went wrong on our side. It was logged.")

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import close_old_connections
 
+from accounts.database import is_away
 from whatsapp import leases, processes
 from whatsapp.driver.base import Event
 
@@ -106,13 +107,13 @@ class Upkeep:
             try:
                 close_old_connections()
                 self._on_event(session, event)
-            except (OperationalError, InterfaceError) as error:
-                log.warning("event waits", event_kind=type(event).__name__, error=str(error))
-                if self._done.wait(RETRY_SECONDS):
-                    return
-                continue
-            except Exception:
-                log.exception("event failed", event_kind=type(event).__name__)
+            except Exception as error:
+                if is_away(error):
+                    log.warning("event waits", event_kind=type(event).__name__, error=str(error))
+                    if not self._done.wait(RETRY_SECONDS):
+                        continue
+                else:
+                    log.exception("event failed", event_kind=type(event).__name__)
             return
 
     # ------------------------------------------------------------------------ housekeeping

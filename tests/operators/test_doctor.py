@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from celery.app.control import Control
 from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
@@ -308,6 +309,14 @@ def test_queues_that_nobody_reads_and_accounts_that_nobody_drives(linked, monkey
     Lease.objects.update(lease_until=timezone.now() - timedelta(minutes=1))
     assert any("1 linked accounts have no worker, acme/amina" in s for _, s, _ in look("workers"))
     limits.server().client.ping()  # the test's own is untouched
+
+
+def test_workers_that_share_a_name(db, monkeypatch):
+    answer = {"browser@one": [{"name": "default"}, {"name": "browser"}]}
+    monkeypatch.setattr(Control, "broadcast", lambda *_, **__: [answer, answer])
+    [(said, mend)] = failures("workers")
+    assert said == "2 workers call themselves browser@one"
+    assert "-n" in mend
 
 
 def test_a_mail_server_that_is_away(settings):

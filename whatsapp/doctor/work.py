@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import smtplib
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -163,14 +164,23 @@ def beat() -> Iterator[Finding]:
 
 def workers() -> Iterator[Finding]:
     """Somebody reads each queue, and every linked account has a worker with a heartbeat."""
-    inspect = current_app.control.inspect(timeout=PING_SECONDS)
     try:
-        answered = inspect.active_queues() or {}
+        answered = current_app.control.broadcast("active_queues", reply=True, timeout=PING_SECONDS)
     except (OperationalError, RedisError, OSError) as error:
         yield warning(f"not asked: {first_line(error)}", "mend Redis first")
-        answered = None
-    if answered is not None:
-        read = {queue["name"]: node for node, queues in answered.items() for queue in queues}
+    else:
+        nodes = Counter(node for reply in answered or [] for node in reply)
+        for node in (node for node, count in nodes.items() if count > 1):
+            yield fail(
+                f"{nodes[node]} workers call themselves {node}",
+                "give each a name of its own (-n): rings, drains and restarts go by it",
+            )
+        read = {
+            queue["name"]: node
+            for reply in answered or []
+            for node, queues in reply.items()
+            for queue in queues
+        }
         for queue, what in (("default", "enrolment and planning"), (SHARED_QUEUE, "browsers")):
             if queue in read:
                 yield ok(f"{read[queue]} reads the queue {queue}")
