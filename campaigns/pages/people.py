@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import UUIDField, Value
+from django.db.models import Q, UUIDField, Value
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
@@ -148,7 +148,8 @@ def _account_waits(referrer: Referrer, *, due: datetime | None, now: datetime) -
 
 
 def _events(referrer: Referrer, *, now: datetime) -> list[Event]:
-    """Messages that left or failed, and people who left, in one query, latest first."""
+    """Messages that left or failed, and people who left, in one query: latest first, after those
+    that wait for an answer."""
     since = now - LOOK_BACK
     happened = Coalesce("message__sent_at", "message__ended_at", "message__sending_at")
     messages = (
@@ -156,9 +157,10 @@ def _events(referrer: Referrer, *, now: datetime) -> list[Event]:
             target__referral__referrer=referrer,
             message__state__in=[*Message.ARRIVED, State.FAILED, State.UNCERTAIN],
         )
-        .annotate(at=happened)
-        .filter(at__gt=since)
+        .annotate(at=happened, asks=Q(message__state=State.UNCERTAIN))
+        .filter(Q(asks=True) | Q(at__gt=since))
         .values_list(
+            "asks",
             "at",
             "message__state",
             "target__referral__name",
@@ -170,10 +172,10 @@ def _events(referrer: Referrer, *, now: datetime) -> list[Event]:
     ends = Target.objects.filter(
         referral__referrer=referrer, ended_at__gt=since
     ).values_list(
-        "ended_at", "state", "referral__name", "steps_done", "exit_reason",
+        Value(False), "ended_at", "state", "referral__name", "steps_done", "exit_reason",
         Value(None, UUIDField()),
     )  # fmt: skip
-    rows = messages.union(ends, all=True).order_by("-at")[:PAST]
+    rows = messages.union(ends, all=True).order_by("-asks", "-at")[:PAST]
     return [
         Event(
             at=at,
@@ -184,7 +186,7 @@ def _events(referrer: Referrer, *, now: datetime) -> list[Event]:
             detail=_detail(kind, code),
             message=message,
         )
-        for at, kind, name, day, code, message in rows
+        for _asks, at, kind, name, day, code, message in rows
     ]
 
 

@@ -19,6 +19,7 @@ urlpatterns = [
         name="login",
     ),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
+    path("password/", views.Password.as_view(), name="password"),
     path("account/", views.AccountPart.as_view(), name="account"),
     path("people/", views.PeoplePart.as_view(), name="people"),
     path("link/", views.Link.as_view(), name="link"),

@@ -11,11 +11,12 @@ from typing import Any, TypedDict
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.views import redirect_to_login
+from django.contrib.auth.forms import PasswordChangeForm
+from django.contrib.auth.views import PasswordChangeView, redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
+from django.urls import reverse, reverse_lazy
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
@@ -117,6 +118,15 @@ class Home(ReferrerPage):
                 "people": self.people(),
             },
         )
+
+
+class Password(PasswordChangeView):
+    template_name = "referrer/password.html"
+    success_url = reverse_lazy("pages:home")
+
+    def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
+        messages.success(self.request, _("Your password is changed."))
+        return super().form_valid(form)
 
 
 class AccountPart(ReferrerPage):

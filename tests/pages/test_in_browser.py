@@ -133,6 +133,7 @@ def test_logging_in_asking_and_being_nobody_can_be_used_by_everybody(acme, chrom
     pages = {
         "login": (None, "/login/"),
         "disconnect": (acme.people["amina"], "/disconnect/"),
+        "password": (acme.people["amina"], "/password/"),
         "staff": (User.objects.create_superuser("sven"), "/"),
         "nobody": (User.objects.get(username="nobody"), "/"),
     }

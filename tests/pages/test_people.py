@@ -205,6 +205,15 @@ def test_a_referrer_says_what_became_of_an_uncertain_message(
     assert "Somebody has answered this already" in again.content.decode()
 
 
+def test_a_question_stays_on_the_page_until_it_is_answered(acme, campaign, referrer):
+    long_ago = timezone.now() - dt.timedelta(days=30)
+    message = message_of(follow(referrer), 1, "uncertain", sending_at=long_ago)
+    for number in range(15):
+        message_of(follow(referrer, f"Friend {number}"), 1, "read", sent_at=timezone.now())
+
+    assert f"/messages/{message.public_id}/settle/" in page_of(acme)
+
+
 def test_a_message_that_was_overtaken_is_not_sent_again(acme, campaign, referrer):
     message = message_of(follow(referrer, steps_done=3), 1, "uncertain", sending_at=timezone.now())
 

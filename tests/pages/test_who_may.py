@@ -108,6 +108,42 @@ def test_what_changes_something_cannot_be_a_link(acme, path):
     assert browser(acme.people["amina"]).get(path).status_code == 405
 
 
+def test_somebody_changes_their_password_and_stays(acme):
+    acme.make_referrer("amina")
+    amina = browser(acme.people["amina"])
+    new = "a new one, and long"
+
+    answer = amina.post(
+        "/password/",
+        {"old_password": companies.PASSWORD, "new_password1": new, "new_password2": new},
+        follow=True,
+    )
+
+    assert "Your password is changed" in answer.content.decode()
+    assert log_in(Client()).status_code == 200, "the old one no longer opens"
+    assert log_in(Client(), password=new).status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"old_password": "guess"}, "incorrect"),
+        ({"new_password1": "short", "new_password2": "short"}, "too short"),
+        ({"new_password2": "another"}, "match"),
+        ({}, "required"),
+    ],
+)
+def test_a_password_that_cannot_be_taken_says_why(acme, given, words):
+    new = "a new one, and long"
+    fields = {"old_password": companies.PASSWORD, "new_password1": new, "new_password2": new}
+    amina = browser(acme.people["amina"])
+
+    page = amina.post("/password/", {**fields, **given} if given else {}).content.decode()
+
+    assert words in page
+    assert log_in(Client()).status_code == 302, "the old one opens still"
+
+
 def test_the_language_is_chosen_and_kept(acme):
     acme.make_referrer("amina")
     amina = browser(acme.people["amina"])
