@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.db.models import Prefetch
 
+from accounts.activity import SYSTEM, Actor, Verb, record
 from accounts.models import Tenant
 from campaigns import holds, rendering
 from campaigns.models import Campaign, Step, Target, Template
@@ -86,6 +87,7 @@ def write(
     texts: Mapping[str, str | None] | None = None,
     wishes: Sequence[FileWish] | None = None,
     active: bool | None = None,
+    actor: Actor = SYSTEM,
     now: dt.datetime,
 ) -> Step:
     """Create or change one day. What is None stays as it is; a text that is None is removed.
@@ -108,12 +110,13 @@ def write(
     chosen = _get_files(tenant, wishes, before.values(), after)
     with transaction.atomic():
         step = _save(tenant, number, texts or {}, chosen, active)
+        _record(step, Verb.TEMPLATE_CHANGED, actor=actor, now=now)
         # Whoever waited for a text of this campaign goes on.
         holds.release_campaigns(Campaign.objects.filter(pk=step.campaign_id), now=now)
     return step
 
 
-def remove(*, tenant: Tenant, number: int) -> str:
+def remove(*, tenant: Tenant, number: int, actor: Actor = SYSTEM, now: dt.datetime) -> str:
     """Take a day away: "deleted", "deactivated" when somebody is followed, or "" without one."""
     with transaction.atomic():
         step = (
@@ -123,12 +126,24 @@ def remove(*, tenant: Tenant, number: int) -> str:
         )
         if step is None or number not in DAYS:
             return ""
+        _record(step, Verb.STEP_CHANGED, actor=actor, now=now)
         if Target.objects.filter(campaign_id=step.campaign_id).exists():
             step.active = False
             step.save(update_fields=["active"])
             return "deactivated"
         step.delete()
         return "deleted"
+
+
+def _record(step: Step, verb: Verb, *, actor: Actor, now: dt.datetime) -> None:
+    record(
+        tenant_id=step.campaign.tenant_id,
+        verb=verb,
+        actor=actor,
+        subject=step.campaign,
+        detail={"day": step.number},
+        now=now,
+    )
 
 
 # ---------------------------------------------------------------------------------- checking

@@ -1,8 +1,9 @@
 from django.urls import path
 
-from campaigns.api import messages, referrals, stats, targets
+from campaigns.api import content, messages, referrals, stats, targets
 
 _MESSAGE = "messages/<uuid:public_id>"
+_CAMPAIGN = "campaigns/<int:pk>"
 _TARGET = "targets/<int:pk>"
 
 urlpatterns = [
@@ -22,6 +23,18 @@ urlpatterns = [
     path(_TARGET + "/pause", targets.TargetPauseView.as_view(), name="target-pause"),
     path(_TARGET + "/resume", targets.TargetResumeView.as_view(), name="target-resume"),
     path(_TARGET + "/exit", targets.TargetExitView.as_view(), name="target-exit"),
+    path("campaigns", content.CampaignsView.as_view(), name="campaigns"),
+    path(_CAMPAIGN, content.CampaignView.as_view(), name="campaign"),
+    path(_CAMPAIGN + "/activate", content.CampaignActivateView.as_view(), name="activate"),
+    path(_CAMPAIGN + "/deactivate", content.CampaignDeactivateView.as_view(), name="deactivate"),
+    path(_CAMPAIGN + "/steps", content.StepsView.as_view(), name="steps"),
+    path("steps/<int:pk>", content.StepView.as_view(), name="step"),
+    path(
+        "steps/<int:pk>/templates/<slug:language>",
+        content.TemplateView.as_view(),
+        name="template",
+    ),
+    path("templates/preview", content.PreviewView.as_view(), name="preview"),
     path("stats/messages", stats.StatsMessagesView.as_view(), name="stats-messages"),
     path("stats/funnel", stats.StatsFunnelView.as_view(), name="stats-funnel"),
     path("stats/accounts", stats.StatsAccountsView.as_view(), name="stats-accounts"),

@@ -20,9 +20,10 @@ from django.utils.translation import ngettext
 from accounts.activity import actor_of
 from accounts.console import ConsoleAdmin, TenantScoped, action, display
 from campaigns import explaining, forecasts, readiness, rendering, texts
-from campaigns.admin.grid import GridForm, ReferralForm, preview, sample
+from campaigns.admin.grid import GridForm, ReferralForm
 from campaigns.forecasts import PlannedMessage
 from campaigns.models import Campaign, Referral, Step, Target
+from campaigns.previews import preview, sample
 from whatsapp.models import Media
 
 LANGUAGES = sorted(

@@ -18,10 +18,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from campaigns import content, rendering, texts
-from campaigns.content import Due
-from campaigns.models import Campaign, Referral, Referrer, Target
+from campaigns import texts
+from campaigns.models import Campaign, Referral, Target
 from campaigns.models.content import ONE_DAY
+from campaigns.previews import preview
 from whatsapp import media
 from whatsapp.models import Media
 
@@ -52,36 +52,6 @@ class Row:
     active: forms.BoundField
     hours: forms.BoundField
     cells: list[Cell]
-
-
-def sample(campaign: Campaign, *, now: dt.datetime) -> Referral:
-    """Whom a preview is for unless somebody is chosen: the newest referral, or one made up."""
-    found = (
-        Referral.objects.filter(tenant=campaign.tenant_id)
-        .select_related("tenant", "referrer__account__tenant")
-        .order_by("-id")
-        .first()
-    )
-    return found or Referral(
-        tenant=campaign.tenant,
-        external_id="ref-0001",
-        name="Chloé Camara",
-        registered_at=now,
-        referrer=Referrer(tenant=campaign.tenant, name="Amina"),
-    )
-
-
-def preview(body: str, campaign: Campaign, referral: Referral, now: dt.datetime) -> tuple[str, str]:
-    """What `referral` would read, or an empty string and what is wrong."""
-    if not body.strip():
-        return "", ""
-    if problem := texts.problem(body, campaign):
-        return "", problem
-    due = Due.of(referral, campaign_id=campaign.pk, now=now)
-    try:
-        return rendering.render(body, content.values(due, campaign.tenant)), ""
-    except rendering.TemplateError as error:
-        return "", str(error)
 
 
 class ReferralPicker(AutocompleteSelect):

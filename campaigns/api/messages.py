@@ -13,14 +13,12 @@ from accounts import phones
 from accounts.bodies import page, paged, read
 from accounts.permissions import EVERYBODY, WRITERS
 from accounts.problems import FieldError, Problem
-from campaigns import days
 from campaigns.api import answers, examples
+from campaigns.api.files import fetched
 from whatsapp import messages, outbox
 from whatsapp.api.accounts import AccountRoute, Scope
 from whatsapp.api.sending import IDEMPOTENCY_KEY, key_of, queued_message
-from whatsapp.fetching import CannotFetch
-from whatsapp.media import BadMedia
-from whatsapp.models import Media, Message
+from whatsapp.models import Message
 
 
 class MessageRoute(AccountRoute):
@@ -108,18 +106,11 @@ class MessagesView(MessageRoute):
             account=account,
             to=wishes["to"],
             text=wishes["text"],
-            media=self._media(wishes["media"]) if wishes["media"] else None,
+            media=fetched(wishes["media"], tenant=self.tenant) if wishes["media"] else None,
             key=key,
             actor=self.actor,
         )
         return Response(answers.MessageDetail(message).data, status=201)
-
-    def _media(self, wish: dict[str, str]) -> Media:
-        try:
-            return days.get_media(self.tenant, days.FileWish(wish["url"], wish["type"], days.BOTH))
-        except (BadMedia, CannotFetch) as error:
-            part = "type" if error.code == "wrong_kind" else "url"
-            raise Problem.of_field(f"media.{part}", error.code, str(error)) from error
 
 
 def phone_of(text: str, field: str, region: str) -> str:

@@ -225,6 +225,7 @@ class DaysView(TenantRoute):
                 if wishes is None
                 else [days.FileWish(w["url"], w["type"], w["language"]) for w in wishes],
                 active=given.get("active"),
+                actor=self.actor,
                 now=timezone.now(),
             )
         except days.BadDay as error:
@@ -253,7 +254,11 @@ class DayView(TenantRoute):
         examples=examples.DAY_DELETED,
     )
     def delete(self, request: Request, day: int) -> Response:
-        done = days.remove(tenant=self.tenant, number=day) if day in days.DAYS else ""
+        done = (
+            days.remove(tenant=self.tenant, number=day, actor=self.actor, now=timezone.now())
+            if day in days.DAYS
+            else ""
+        )
         if not done:
             raise Problem(404, "not_found", "There is no such day: there are the days 1 to 7.")
         message = (
