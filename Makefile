@@ -33,7 +33,7 @@ test: ## tests; PYTEST_ARGS="-k outbox" passes through
 	@$(READY) --dev --browser
 	@exec $(VENV)/python -m pytest $(PYTEST_ARGS)
 
-lint: ## formatting, types, import rules, migrations, the Compose file, addresses in lock files
+lint: ## formatting, types, import rules, migrations, the Compose file, addresses in lock files, dead links
 	@$(READY) --dev
 	@exec $(VENV)/python scripts/lint.py
 

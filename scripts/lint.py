@@ -32,6 +32,7 @@ def checks() -> dict[str, list[str]]:
             "compose.yaml",
         ],
         "registry addresses": [python, "scripts/check_addresses.py"],
+        "dead links": [python, "scripts/check_links.py"],
     }
 
 

@@ -2,11 +2,13 @@
 
 import re
 import subprocess
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from relance_project.local import REPOSITORY
-from scripts import check_addresses
+from scripts import check_addresses, check_links
 
 
 @pytest.mark.parametrize(
@@ -57,3 +59,53 @@ def test_no_secret_file_is_committed() -> None:
 def test_the_example_environment_holds_no_values() -> None:
     for line in (REPOSITORY / ".env.example").read_text().splitlines():
         assert line.startswith("#") or not line or line.endswith("=")
+
+
+@pytest.fixture
+def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Writes files and says which of their links are dead."""
+    monkeypatch.setattr(check_links, "REPOSITORY", tmp_path)
+    check_links.tokens.cache_clear()
+    check_links.anchors.cache_clear()
+
+    def check(**texts: str) -> list[str]:
+        paths = {tmp_path / f"{name}.md": text for name, text in texts.items()}
+        for path, text in paths.items():
+            path.write_text(text)
+        files = set(paths) | {tmp_path}
+        return [dead for path in paths for dead in check_links.dead_links(path, files)]
+
+    return check
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "[b](b.md)",
+        "[b](b.md#the-way-of-one-message)",
+        "[b](b.md#what-ls-does)",
+        "[b](b.md#again-1)",
+        "[here](#here)",
+        "[there](https://example.org/none)",
+        "`[code](nowhere.md)`",
+        "[dir](.)",
+    ],
+)
+def test_it_follows_links_that_lead_somewhere(pages: Callable[..., list[str]], link: str) -> None:
+    headings = "# The way of one message\n## What `ls` does?\n## Again\n## Again\n"
+    assert pages(a=f"# Here\n\n{link}\n", b=headings) == []
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "[b](c.md)",
+        "![b](c.png)",
+        "[b](b.md#no-such)",
+        "[b][c]\n\n[c]: ../outside.md",
+        "| x |\n|---|\n| [b](c.md) |",
+    ],
+)
+def test_it_finds_links_that_lead_nowhere(pages: Callable[..., list[str]], link: str) -> None:
+    [dead] = pages(a=f"# Here\n\n{link}\n", b="# B\n")
+    assert dead.startswith("a.md:")
