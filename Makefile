@@ -2,7 +2,7 @@
 # nothing is installed twice.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench chaos requirements clean
+.PHONY: help install demo test lint format bench chaos openapi requirements clean
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
@@ -48,6 +48,10 @@ bench: ## comparisons against peers and limits; BENCH_ARGS passes through
 chaos: ## kill, stop and cut what the product depends on, and count; ROUNDS=200 SEED=7
 	@$(READY) --dev --browser
 	@exec $(VENV)/python -m tests.chaos --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)
+
+openapi: ## write docs/openapi.yaml from the code; `make lint` compares
+	@$(READY) --dev
+	@$(VENV)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
 requirements: ## compile requirements/*.in and package.json into their lock files
 	@$(READY) --dev --browser

@@ -20,7 +20,9 @@ import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.core.exceptions import ValidationError as ModelValidationError
 from django.db import DatabaseError, InterfaceError
-from django.http import Http404, UnreadablePostError
+from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
+from django.http.response import HttpResponseBase
+from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -29,6 +31,7 @@ from accounts.database import is_away
 logger = structlog.get_logger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
+INTERNAL = "Something went wrong on our side. It was logged."
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ def _problem_of(exc: Exception) -> Problem:
         case DatabaseError() | InterfaceError() if is_away(exc):
             return Problem(503, "unavailable", "The database does not answer. Try again shortly.")
         case _:
-            return Problem(500, "internal", "Something went wrong on our side. It was logged.")
+            return Problem(500, "internal", INTERNAL)
 
 
 UNREADABLE = FieldError("", "invalid", "the body cannot be used")
@@ -168,3 +171,31 @@ def _code_and_detail(exc: exceptions.APIException) -> tuple[str, str]:
         return str(detail.get("code", exc.default_code)), str(detail.get("detail", ""))
     codes = exc.get_codes()
     return (codes if isinstance(codes, str) else exc.default_code), str(detail)
+
+
+# ------------------------------------------------------- errors before or outside of any route
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """`handler404`: programs get a problem, people a page."""
+    if request.path.startswith("/api/"):
+        return _as_json(Problem(404, "not_found", "There is no such address."))
+    return defaults.page_not_found(request, exception)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """`handler400`."""
+    if request.path.startswith("/api/"):
+        return _as_json(Problem(400, "invalid", "The call cannot be read."))
+    return defaults.bad_request(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponseBase:
+    """`handler500`."""
+    if request.path.startswith("/api/"):
+        return _as_json(Problem(500, "internal", INTERNAL))
+    return defaults.server_error(request)
+
+
+def _as_json(problem: Problem) -> JsonResponse:
+    return JsonResponse(body(problem), status=problem.status_code, content_type=CONTENT_TYPE)

@@ -5,7 +5,6 @@ Imported for its effect by routes.py; settings name `Schema` and `describe`.
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
@@ -45,32 +44,45 @@ class StrictBody(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
 
 def describe(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Every route's errors, in the one shape they have (problems.py); ids as they can be."""
-    result["components"]["schemas"]["Problem"] = _PROBLEM
+    components = result["components"]
+    components["schemas"]["Problem"] = _PROBLEM
+    components["responses"] = {
+        name: {"description": text, "content": {CONTENT_TYPE: {"schema": PROBLEM}}}
+        for name, text in ERRORS.values()
+    }
     for methods in result["paths"].values():
         for operation in methods.values():
             for parameter in operation.get("parameters", []):
                 if parameter["in"] == "path" and parameter["schema"].get("type") == "integer":
                     parameter["schema"] |= {"minimum": 0, "maximum": LARGEST_ID}
-            responses = operation["responses"]
             for status in _statuses(operation):
-                responses.setdefault(str(status.value), _answer(status.phrase))
-            responses.setdefault("default", _answer("Any other error"))
+                name, _text = ERRORS[status]
+                answer = {"$ref": f"#/components/responses/{name}"}
+                operation["responses"].setdefault(status, answer)
     return result
 
 
-def _statuses(operation: dict[str, Any]) -> list[HTTPStatus]:
-    found = [HTTPStatus.BAD_REQUEST, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE]
+def _statuses(operation: dict[str, Any]) -> list[str]:
+    found = ["400"]
     if any(operation.get("security", [])):
-        found += [HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND]
+        found += ["401", "403", "404"]
     if "requestBody" in operation:
-        found += [HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE]
-    return found
+        found += ["413", "415"]
+    return [*found, "429", "503", "default"]
 
 
-def _answer(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {CONTENT_TYPE: {"schema": PROBLEM}}}
-
-
+# Status -> name of the component, and what it says.
+ERRORS = {
+    "400": ("Invalid", "Something in the call is wrong: `errors` names the fields."),
+    "401": ("Unauthorized", "Nobody has logged in, or the token, key or signature is not right."),
+    "403": ("Forbidden", "Your role, or the key's scopes, do not allow this."),
+    "404": ("NotFound", "There is no such thing in your company."),
+    "413": ("TooLarge", "The body is too large."),
+    "415": ("NoJson", "The body is not JSON."),
+    "429": ("TooMany", "Too many calls: wait for as many seconds as `Retry-After` says."),
+    "503": ("Unavailable", "Something we depend on is away: try again shortly."),
+    "default": ("Error", "Any other error: 409 where the state of a thing does not allow it."),
+}
 _TEXT = {"type": "string"}
 _PROBLEM = {
     "type": "object",

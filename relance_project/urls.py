@@ -21,3 +21,7 @@ urlpatterns = [
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
 ]
+
+handler400 = "accounts.problems.bad_request"
+handler404 = "accounts.problems.page_not_found"
+handler500 = "accounts.problems.server_error"

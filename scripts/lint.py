@@ -24,6 +24,7 @@ def checks() -> dict[str, list[str]]:
         "import-linter": [f"{BIN}/lint-imports", "--no-cache"],
         "manage.py check": [python, *manage, "check", "--fail-level", "WARNING"],
         "manage.py makemigrations": [python, *manage, "makemigrations", "--check", "--dry-run"],
+        "openapi": [python, "scripts/check_openapi.py"],
         # The schema comes with check-jsonschema; nothing is fetched.
         "compose schema": [
             f"{BIN}/check-jsonschema",

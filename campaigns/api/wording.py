@@ -85,7 +85,7 @@ class NewCampaign(Body):
     )
     firstDelaySeconds = Seconds(
         required=False,
-        default=dt.timedelta(hours=1),
+        default=dt.timedelta(hours=1),  # type: ignore[arg-type]  # what becomes of it
         help_text="From registration to enrolment and the first message.",
     )
 
