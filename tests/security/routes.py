@@ -15,6 +15,8 @@ from django.urls.converters import IntConverter, UUIDConverter
 from django.urls.resolvers import RoutePattern
 
 PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
+# Within a company: the same name in another one means something else.
+NAMES = {"agent", "agentId"}
 VERBS = ("get", "post", "put", "patch", "delete")
 
 
@@ -75,6 +77,8 @@ def addresses(
     found = [dict(zip(names, values, strict=True)) for values in _combine(route, ids)]
     for values in _combine(route, own) if own and len(names) > 1 else ():
         for index, name in enumerate(names):
+            if name in NAMES:
+                continue
             found += [
                 {**dict(zip(names, values, strict=True)), name: foreign}
                 for foreign in _values(route, name, ids)

@@ -17,6 +17,8 @@ from campaigns.models import Referral, Target
 from tests import factories
 from tests.admin.test_pages import fill
 from tests.factories import NOW
+from whatsapp import linking
+from whatsapp.driver.base import QrCode
 from whatsapp.models import Account, Profile
 
 # Parts of addresses that name nothing of anybody's, with a value to call them with.
@@ -106,6 +108,7 @@ def make(slug: str) -> World:
     ServiceNonce.objects.create(key=key, nonce=f"nonce-of-{slug}-0000", used_at=NOW)
     Profile.objects.create(account=account, file=f"{slug}.bin", saved_at=NOW)
     Account.objects.filter(pk=account.pk).update(owner=owner, push_name=f"push of {slug}")
+    linking.publish_qr(account, QrCode(text=f"2@{slug}", seq=1))
     api_keys.issue(
         tenant=tenant, name=f"key of {slug}", role="agent", scopes=["stats:read"],
         actor=SYSTEM, now=NOW,
