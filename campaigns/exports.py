@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TextIO
 
 # What a spreadsheet takes for the start of a formula, in ASCII and in full width.
@@ -23,15 +24,22 @@ def harmless(value: object) -> str:
     return text
 
 
-def write_csv(file: TextIO, header: Sequence[str], rows: Iterable[Sequence[object]]) -> int:
-    """Write `rows` below `header`, each cell harmless; returns the number of rows.
-
-    `file` must have been opened with ``newline=""``.
-    """
+def harmless_writer(file: TextIO) -> Callable[[Iterable[object]], None]:
+    """Writes rows into `file`, which was opened with ``newline=""``; each cell harmless."""
     writer = csv.writer(file)
-    writer.writerow([harmless(name) for name in header])
-    count = 0
-    for row in rows:
-        writer.writerow([harmless(value) for value in row])
-        count += 1
-    return count
+    return lambda row: writer.writerow([harmless(value) for value in row])
+
+
+def stream_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """The lines of a CSV file with `rows` below `header`, as they come; each cell harmless."""
+    writer = csv.writer(_Echo())
+    yield "\ufeff"  # spreadsheets take it for Windows-1252 otherwise
+    for row in chain([header], rows):
+        yield writer.writerow([harmless(value) for value in row])
+
+
+class _Echo:
+    """A file that hands back what is written to it."""
+
+    def write(self, line: str) -> str:
+        return line

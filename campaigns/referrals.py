@@ -12,29 +12,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from itertools import islice
 from typing import Any, Protocol
 
 import structlog
-from django.db import connection, transaction
+from django.db import transaction
 
 from accounts import activity
 from accounts.activity import SYSTEM, Actor, Verb
 from accounts.models import Tenant
-from campaigns import deadlocks, exits
+from campaigns import corrections, deadlocks, exits
+from campaigns.corrections import CHANGEABLE
 from campaigns.models import Payment, Referral, Referrer, Target, Template
 from campaigns.rows import Finding, Reader, Row, Values
 from whatsapp.failpoints import failpoint
 
-__all__ = ["Finding", "ImportReport", "ReferralSource", "Row", "import_rows"]
+__all__ = ["Finding", "ImportReport", "Line", "ReferralSource", "Row", "import_rows"]
 
 log = structlog.get_logger(__name__)
 
 BATCH = 2_000  # rows of one transaction
 KEPT_FINDINGS = 10_000  # held in memory; a sink gets all of them
-CHANGEABLE = ("name", "phone", "region", "language", "registered_at")
 
 
 class ReferralSource(Protocol):
@@ -74,18 +74,24 @@ def import_rows(
     now: datetime,
     source: str = "import",
     sink: Callable[[Finding], None] | None = None,
+    told: Callable[[Line], None] | None = None,
+    dry_run: bool = False,
     actor: Actor = SYSTEM,
 ) -> ImportReport:
     """Store referrals of `tenant`, 2,000 rows a transaction; memory does not grow with the rows.
 
-    `sink` is told every finding in order; the report itself keeps the first 10,000.
+    `sink` is told every finding in order, `told` what became of every row; the report itself keeps
+    the first 10,000 findings. A dry run says all the same and stores nothing; it remembers what it
+    would have stored, about a kilobyte a row.
     """
-    importer = _Importer(tenant, now=now, source=source, sink=sink)
+    importer = _Importer(tenant, now=now, source=source, sink=sink, told=told, dry_run=dry_run)
     stream = iter(rows)
     while batch := list(islice(stream, BATCH)):
         importer.take(batch)
     report = importer.report
     counts = {name: getattr(report, name) for name in ("created", "updated", "refused", "paid")}
+    if dry_run:
+        return report
     if any(counts.values()):
         activity.record(
             tenant_id=tenant.pk,
@@ -104,6 +110,16 @@ def import_rows(
         refused=report.refused,
     )
     return report
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What became of one row, or would: created, updated, unchanged or refused."""
+
+    row: int
+    external_id: str
+    outcome: str
+    findings: list[Finding]
 
 
 @dataclass(slots=True)
@@ -127,11 +143,18 @@ class _Importer:
         now: datetime,
         source: str,
         sink: Callable[[Finding], None] | None,
+        told: Callable[[Line], None] | None,
+        dry_run: bool,
     ) -> None:
         self.tenant = tenant
         self.now = now
         self.source = source
         self.sink = sink
+        self.told = told
+        self.dry_run = dry_run
+        # What a dry run would have stored so far, as later rows would find it.
+        self._imagined: dict[str, _Known] = {}
+        self._taken_phones: dict[str, str] = {}
         self.report = ImportReport()
         spoken = Template.objects.filter(step__campaign__tenant=tenant)
         self.reader = Reader(
@@ -142,7 +165,9 @@ class _Importer:
         )
 
     def take(self, batch: list[Row | Finding]) -> None:
-        report, findings = self._store(batch)
+        report, findings, outcomes = self._store(batch)
+        if self.told is not None:
+            self._tell(outcomes, findings)
         # Only now: a batch that is tried again after a deadlock is counted and told once.
         self.report.rows += len(batch)
         for name in ("created", "updated", "unchanged", "refused", "paid"):
@@ -156,11 +181,25 @@ class _Importer:
             else:
                 self.report.findings_left_out += 1
 
+    def _tell(self, outcomes: dict[int, tuple[str, str]], findings: list[Finding]) -> None:
+        by_row: dict[int, list[Finding]] = {}
+        for finding in findings:
+            by_row.setdefault(finding.row, []).append(finding)
+        for row in sorted(outcomes.keys() | by_row.keys()):
+            said = by_row.get(row, [])
+            shown = said[0].external_id if said else ""
+            external_id, outcome = outcomes.get(row, (shown, "refused"))
+            assert self.told is not None  # noqa: S101
+            self.told(Line(row, external_id, outcome, said))
+
     @deadlocks.retried
-    def _store(self, batch: list[Row | Finding]) -> tuple[Counter[str], list[Finding]]:
+    def _store(
+        self, batch: list[Row | Finding]
+    ) -> tuple[Counter[str], list[Finding], dict[int, tuple[str, str]]]:
         """Locks: payments, then referrals, then targets, as in exits.py."""
         counts: Counter[str] = Counter()
         findings: list[Finding] = []
+        outcomes: dict[int, tuple[str, str]] = {}
         with transaction.atomic():
             readable = self._read(batch, counts, findings)
             referrers = dict(
@@ -171,11 +210,24 @@ class _Importer:
             known = self._known(readable)
             phones = self._phones(readable)
             for row in readable:
-                self._apply(row, referrers, known, phones, counts, findings)
-            self._write(known, findings)
-            failpoint("import.before-commit")
+                outcome = self._apply(row, referrers, known, phones, findings)
+                counts[outcome] += 1
+                outcomes[row.row] = (row.external_id, outcome)
+            payments = self._payments(known, findings)
+            if not self.dry_run:
+                self._write(known, payments)
+                failpoint("import.before-commit")
         counts["paid"] = sum(entry.newly_paid for entry in known.values())
-        return counts, findings
+        if self.dry_run:
+            self._imagine(known, phones)
+        return counts, findings, outcomes
+
+    def _imagine(self, known: dict[str, _Known], phones: dict[str, str]) -> None:
+        for key, entry in known.items():
+            if entry.pk is None or entry.changed or entry.newly_paid:
+                stored = replace(entry, pk=entry.pk or 0, changed=False, newly_paid=False)
+                self._imagined[key] = stored
+        self._taken_phones |= phones
 
     def _read(
         self, batch: list[Row | Finding], counts: Counter[str], findings: list[Finding]
@@ -198,7 +250,7 @@ class _Importer:
         stored = Referral.objects.filter(
             tenant=self.tenant, external_id__in={row.external_id for row in rows}
         )
-        return {
+        known = {
             r.external_id: _Known(
                 values=Values(
                     row=0,
@@ -217,6 +269,9 @@ class _Importer:
             )
             for r in stored
         }
+        wanted = {row.external_id for row in rows}
+        # A copy each: what this batch does to an entry is no part of what was before.
+        return known | {k: replace(e) for k, e in self._imagined.items() if k in wanted}
 
     def _phones(self, rows: list[Values]) -> dict[str, str]:
         """Phone -> external id of the referral that came with it first and may be followed."""
@@ -235,7 +290,8 @@ class _Importer:
             state=Target.State.ACTIVE,
         )
         first.update(followed.values_list("phone", "referral__external_id"))
-        return first
+        wanted = {row.phone for row in rows}
+        return {p: who for p, who in self._taken_phones.items() if p in wanted} | first
 
     def _apply(
         self,
@@ -243,16 +299,15 @@ class _Importer:
         referrers: dict[str, int],
         known: dict[str, _Known],
         phones: dict[str, str],
-        counts: Counter[str],
         findings: list[Finding],
-    ) -> None:
+    ) -> str:
+        """Take a row over into `known`; what becomes of it, in a word."""
         referrer_id = referrers.get(row.referrer)
         if referrer_id is None:
             findings.append(
                 row.error("referrer", "unknown", f"there is no referrer “{row.referrer}”")
             )
-            counts["refused"] += 1
-            return
+            return "refused"
         entry = known.get(row.external_id)
         if entry is None:
             known[row.external_id] = _Known(
@@ -261,11 +316,10 @@ class _Importer:
                 paid_at=row.paid_at,
                 newly_paid=row.paid_at is not None,
             )
-            counts["created"] += 1
+            outcome = "created"
         else:
-            counts[
-                "updated" if self._update(entry, row, referrer_id, findings) else "unchanged"
-            ] += 1
+            changed = self._update(entry, row, referrer_id, findings)
+            outcome = "updated" if changed else "unchanged"
         if known[row.external_id].paid_at is None:
             first = phones.setdefault(row.phone, row.external_id)
             if first != row.external_id:
@@ -278,6 +332,7 @@ class _Importer:
                         "for whoever referred it first",
                     )
                 )
+        return outcome
 
     def _update(
         self, entry: _Known, row: Values, referrer_id: int, findings: list[Finding]
@@ -314,23 +369,32 @@ class _Importer:
             )
         return changed
 
-    def _write(self, known: dict[str, _Known], findings: list[Finding]) -> None:
+    def _payments(self, known: dict[str, _Known], findings: list[Finding]) -> dict[str, datetime]:
+        """External id -> payment, of those who are new here and paid before, or pay now."""
         payments = {key: e.paid_at for key, e in known.items() if e.newly_paid and e.paid_at}
-        if payments:
-            exits.record_payments(tenant=self.tenant, payments=payments, source=self.source)
         new = {key: entry for key, entry in known.items() if entry.pk is None}
-        already = dict(
-            Payment.objects.filter(tenant=self.tenant, external_id__in=new.keys()).values_list(
-                "external_id", "paid_at"
-            )
-        )
-        for key in already.keys() - payments.keys():
-            new[key].newly_paid = True
+        already = Payment.objects.filter(tenant=self.tenant, external_id__in=new.keys())
+        for key, paid_at in already.values_list("external_id", "paid_at"):
+            if key in payments:
+                continue
+            new[key].paid_at, new[key].newly_paid = paid_at, True
             findings.append(
                 new[key].values.warning(
                     "paid_at", "paid", "a payment came before the import: imported as paid"
                 )
             )
+        return payments
+
+    def _write(self, known: dict[str, _Known], payments: dict[str, datetime]) -> None:
+        if payments:
+            exits.record_payments(tenant=self.tenant, payments=payments, source=self.source)
+        new = {key: entry for key, entry in known.items() if entry.pk is None}
+        # The first payment counts, whatever the file says.
+        already = dict(
+            Payment.objects.filter(tenant=self.tenant, external_id__in=new.keys()).values_list(
+                "external_id", "paid_at"
+            )
+        )
         Referral.objects.bulk_create(
             (
                 Referral(
@@ -346,61 +410,11 @@ class _Importer:
             ),
             ignore_conflicts=True,  # another import of the same file at the same time
         )
-        self._write_changes(
-            [(e.pk, e.values) for e in known.values() if e.changed and e.pk is not None]
+        corrections.write(
+            [(e.pk, e.values) for e in known.values() if e.changed and e.pk is not None],
+            now=self.now,
         )
         if payments:
             exits.exit_payers(
                 tenant=self.tenant, payments=payments, source=self.source, now=self.now
             )
-
-    def _write_changes(self, changes: list[tuple[int, Values]]) -> None:
-        if not changes:
-            return
-        changes.sort(key=lambda change: change[0])
-        with connection.cursor() as cursor:
-            cursor.execute(
-                """
-                UPDATE campaigns_referral AS referral
-                SET name = new.name, phone = new.phone, region = new.region,
-                    language = new.language, registered_at = new.registered_at, updated_at = %s
-                FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[],
-                            %s::timestamptz[])
-                    AS new (id, name, phone, region, language, registered_at)
-                WHERE referral.id = new.id
-                """,
-                [
-                    self.now,
-                    [pk for pk, _ in changes],
-                    *([getattr(values, name) for _, values in changes] for name in CHANGEABLE),
-                ],
-            )
-            # The corrected number is the one to follow, unless somebody else is followed there.
-            cursor.execute(
-                """
-                SELECT DISTINCT ON (referral.phone) target.id, referral.phone
-                FROM campaigns_referral AS referral
-                JOIN campaigns_target AS target ON target.referral_id = referral.id
-                WHERE referral.id = ANY(%s) AND target.state = 'active'
-                  AND target.phone <> referral.phone
-                  AND NOT EXISTS (
-                      SELECT FROM campaigns_target AS other
-                      WHERE other.tenant_id = target.tenant_id AND other.state = 'active'
-                        AND other.phone = referral.phone)
-                ORDER BY referral.phone, target.id
-                """,
-                [[pk for pk, _ in changes]],
-            )
-            moved = cursor.fetchall()
-            if moved:
-                cursor.execute(
-                    """
-                    WITH locked AS (
-                        SELECT target.id, moved.phone FROM campaigns_target AS target
-                        JOIN unnest(%s::bigint[], %s::text[]) AS moved (id, phone) USING (id)
-                        WHERE target.state = 'active' ORDER BY target.id FOR UPDATE OF target)
-                    UPDATE campaigns_target AS target SET phone = locked.phone
-                    FROM locked WHERE target.id = locked.id
-                    """,
-                    [[pk for pk, _ in moved], [phone for _, phone in moved]],
-                )

@@ -8,7 +8,8 @@
         en: "Hi {{name}} …"
         media: {type: image, language: both, file: day2.png}
 
-`day` counts from the first message; `media` may be a list, one for each language; `active: false`
+`day` counts from the first message; `hours` after the one before, where that is not whole days;
+`media` may be a list, one for each language; `active: false`
 keeps a step without sending it. The file is the whole truth: a step that is no longer in it is
 switched off, a language that is no longer in it goes.
 """
@@ -38,7 +39,7 @@ LAST_DAY = 365
 LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z0-9]{2,4})?")
 ALL_LANGUAGES = ("both", "all")
 TOP = {"name", "default_language", "steps"}
-STEP = {"day", "media", "active"}
+STEP = {"day", "media", "active", "hours"}
 MEDIA = {"type", "language", "file"}
 
 
@@ -56,6 +57,7 @@ class StepText:
 
     day: int
     active: bool = True
+    hours: float | None = None
     texts: dict[str, str] = field(default_factory=dict)
     files: dict[str, tuple[str, Path]] = field(default_factory=dict)  # kind, path
 
@@ -194,7 +196,8 @@ def _days(
             texts.Day(
                 step.day,
                 active=step.active,
-                delay=(step.day - day_before) * step_delay,
+                delay=(step.day - day_before if step.hours is None else step.hours / 24)
+                * step_delay,
                 texts=step.texts,
                 files={language: files[file] for language, file in step.files.items()},
             )
@@ -282,6 +285,13 @@ class _FileReader:
         if not isinstance(active, bool):
             self.wrong("active must be true or false", f"day {day}")
         step.active = active is True
+        hours = item.get("hours")
+        if hours is not None:
+            number = isinstance(hours, int | float) and not isinstance(hours, bool)
+            if not number or not 0 <= hours <= 24 * LAST_DAY:
+                self.wrong(f"hours must be a number from 0 to {24 * LAST_DAY}", f"day {day}")
+            else:
+                step.hours = float(hours)
         for key, value in item.items():
             if key in STEP:
                 continue

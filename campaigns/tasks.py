@@ -6,7 +6,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from campaigns import enrolment, planning, schedule, user_service
+from campaigns import enrolment, planning, schedule, uploads, user_service
 
 
 @shared_task(name="campaigns.tasks.enrol")
@@ -28,3 +28,8 @@ def repair_schedules() -> None:
 def sync_referrals() -> None:
     if settings.USER_SERVICE_URL:
         user_service.refresh(now=timezone.now())
+
+
+@shared_task(name="campaigns.tasks.sweep_uploads")
+def sweep_uploads() -> None:
+    uploads.sweep(now=timezone.now())

@@ -297,6 +297,10 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": dt.timedelta(seconds=ENROL_EVERY),
         "options": {"expires": ENROL_EVERY},
     },
+    "sweep-uploads": {
+        "task": "campaigns.tasks.sweep_uploads",
+        "schedule": dt.timedelta(minutes=15),
+    },
     "repair-schedules": {
         "task": "campaigns.tasks.repair_schedules",
         "schedule": dt.timedelta(hours=1),

@@ -14,12 +14,14 @@ from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from accounts.activity import actor_of
 from accounts.console import ConsoleAdmin, TenantScoped, action, display
-from campaigns import explaining, forecasts, readiness, rendering, texts
+from campaigns import explaining, forecasts, packages, readiness, rendering, texts
+from campaigns.admin import imports
 from campaigns.admin.grid import GridForm, ReferralForm
 from campaigns.forecasts import PlannedMessage
 from campaigns.models import Campaign, Referral, Step, Target
@@ -41,7 +43,8 @@ class CampaignAdmin(TenantScoped, ConsoleAdmin):
     autocomplete_fields = ["tenant"]
     fields = ["tenant", "name", "default_language", "first_delay", "state_label"]
     readonly_fields = ["state_label"]
-    actions_detail = ["write_texts", "rehearse", "activate", "deactivate"]
+    actions_detail = ["write_texts", "rehearse", "export", "activate", "deactivate"]
+    actions_list = ["import_texts"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)
@@ -186,6 +189,26 @@ class CampaignAdmin(TenantScoped, ConsoleAdmin):
         answer["Cache-Control"] = "private, max-age=3600"
         # Somebody uploaded it: whatever it holds, it runs nothing.
         answer["Content-Security-Policy"] = "default-src 'none'; sandbox"
+        return answer
+
+    # ------------------------------------------------------------------------- in and out
+
+    @action(
+        description=_("Import texts"),
+        url_path="import-texts",
+        permissions=["change"],
+        icon="upload_file",
+    )
+    def import_texts(self, request: HttpRequest) -> HttpResponse:
+        return imports.import_texts(request, self)
+
+    @action(description=_("Export"), url_path="export", permissions=["view"], icon="download")
+    def export(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The whole campaign as a ZIP that `import_texts` takes back."""
+        campaign = self._campaign(request, object_id)
+        answer = HttpResponse(packages.pack(campaign), content_type="application/zip")
+        name = slugify(campaign.name) or f"campaign-{campaign.pk}"
+        answer["Content-Disposition"] = f'attachment; filename="{name}.zip"'
         return answer
 
     # ---------------------------------------------------------------------------- dry run

@@ -6,12 +6,13 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
 from accounts.activity import actor_of
 from accounts.console import (
@@ -22,16 +23,14 @@ from accounts.console import (
     action,
     confirmed,
     display,
-    tenant_ids,
 )
-from accounts.models import Tenant
 from campaigns import exits, holds
-from campaigns.csv_source import BadFile, CsvSource
+from campaigns.admin import imports
+from campaigns.exports import stream_csv
 from campaigns.models import Payment, Referral, Referrer
-from campaigns.referrals import ImportReport, import_rows
+from campaigns.rows import OPTIONAL, REQUIRED
 
-MAX_UPLOAD = 32 * 1024 * 1024  # bytes; 300,000 referrals
-SHOWN_FINDINGS = 1_000
+COLUMNS = (*REQUIRED, *OPTIONAL)
 
 
 class ReferrerQuestions(QuestionFilter):
@@ -116,34 +115,6 @@ class ReferralQuestions(QuestionFilter):
     }
 
 
-class ImportForm(forms.Form):
-    tenant = forms.ModelChoiceField(
-        label=_("company"), queryset=Tenant.objects.none(), widget=UnfoldAdminSelectWidget
-    )
-    file = forms.FileField(
-        label=_("CSV file"), widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".csv,text/csv"})
-    )
-
-    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        tenants = Tenant.objects.order_by("name")
-        if not request.user.is_superuser:
-            tenants = tenants.filter(pk__in=tenant_ids(request))
-        field = self.fields["tenant"]
-        assert isinstance(field, forms.ModelChoiceField)  # noqa: S101
-        field.queryset = tenants
-        if len(tenants[:2]) == 1:
-            field.initial = tenants[0]
-
-    def clean_file(self) -> Any:
-        file = self.cleaned_data["file"]
-        if file.size > MAX_UPLOAD:
-            raise forms.ValidationError(
-                _("The file is larger than %d MB: split it.") % (MAX_UPLOAD // 2**20)
-            )
-        return file
-
-
 FROM_IMPORTS = [
     "tenant", "external_id", "referrer", "phone", "region", "registered_at", "paid_at",
     "enrolled_at", "skipped_reason",
@@ -162,7 +133,7 @@ class ReferralAdmin(TenantScoped, ConsoleAdmin):
     show_full_result_count = False
     search_fields = ["=external_id", "^name", "^phone"]
     ordering = ["-id"]
-    actions = ["mark_paid"]
+    actions = ["mark_paid", "export_csv"]
     actions_list = ["import_csv"]
     # A corrected phone number changes who is followed: an import does that as one transaction.
     fields = [*FROM_IMPORTS, "name", "language"]
@@ -199,48 +170,52 @@ class ReferralAdmin(TenantScoped, ConsoleAdmin):
         self.message_user(request, _("Saved."), messages.SUCCESS)
         return None
 
-    # --------------------------------------------------------------------------- CSV import
+    # ------------------------------------------------------------------------- in and out
 
-    @action(description=_("Import CSV"), url_path="import-csv", permissions=["change"])
+    @action(
+        description=_("Import CSV"),
+        url_path="import-csv",
+        permissions=["change"],
+        icon="upload_file",
+    )
     def import_csv(self, request: HttpRequest) -> HttpResponse:
-        """Upload a file; the answer says about each row what was not liked."""
-        form = ImportForm(request.POST or None, request.FILES or None, request=request)
-        context: dict[str, Any] = {
-            **self.admin_site.each_context(request),
-            "title": _("Import referrals"),
-            "opts": self.opts,
-            "form": form,
-            "media": self.media,
-        }
-        if request.method == "POST" and form.is_valid():
-            file = form.cleaned_data["file"]
-            try:
-                source = CsvSource(file.file, name=file.name)
-                report = import_rows(
-                    form.cleaned_data["tenant"],
-                    source.rows(),
-                    now=timezone.now(),
-                    source=source.source,
-                    actor=actor_of(request),
-                )
-            except BadFile as error:
-                form.add_error("file", str(error))
-            else:
-                context |= _report_context(source, report)
-                return TemplateResponse(
-                    request, "admin/campaigns/referral/import_report.html", context
-                )
-        return TemplateResponse(request, "admin/campaigns/referral/import.html", context)
+        return imports.import_referrals(request, self)
+
+    @action(description=_("Export as CSV"), permissions=["view"])
+    def export_csv(self, request: HttpRequest, rows: QuerySet[Referral]) -> HttpResponseBase:  # noqa: ARG002
+        """The chosen rows, in the columns that an import takes."""
+        chosen = rows.order_by("pk").select_related("referrer")
+        answer = StreamingHttpResponse(
+            stream_csv(COLUMNS, map(_exported, chosen.iterator(chunk_size=2000))),
+            content_type="text/csv; charset=utf-8",
+        )
+        answer["Content-Disposition"] = 'attachment; filename="referrals.csv"'
+        return answer
+
+    def get_urls(self) -> list[Any]:
+        report = self.admin_site.admin_view(self.report)
+        return [
+            path("import-report/", report, name="campaigns_referral_report"),
+            *super().get_urls(),
+        ]
+
+    def report(self, request: HttpRequest) -> HttpResponseBase:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return imports.download_report(request)
 
 
-def _report_context(source: CsvSource, report: ImportReport) -> dict[str, Any]:
-    findings = sorted([*source.notes(), *report.findings], key=lambda finding: finding.row)
-    return {
-        "title": _("Import of %(name)s") % {"name": source.name},
-        "report": report,
-        "findings": findings[:SHOWN_FINDINGS],
-        "left_out": max(0, len(findings) - SHOWN_FINDINGS) + report.findings_left_out,
-    }
+def _exported(referral: Referral) -> list[object]:
+    return [
+        referral.external_id,
+        referral.referrer.external_id,
+        referral.phone,
+        referral.registered_at.isoformat(),
+        referral.name,
+        referral.region,
+        referral.language,
+        referral.paid_at.isoformat() if referral.paid_at else "",
+    ]
 
 
 @admin.register(Payment)

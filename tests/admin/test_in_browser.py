@@ -15,7 +15,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from accounts.models import User
 from campaigns.models import Campaign, Target, Template
 from tests import factories
-from tests.admin.test_actions import demo
+from tests.admin.test_imports import demo
 from tests.admin.test_pages import fill
 from whatsapp.models import Message
 
@@ -82,7 +82,7 @@ def test_somebody_logs_in_imports_referrals_and_looks_around(chromium, live_serv
     chromium.find_element(By.NAME, "file").send_keys(str(tmp_path / "referrals-bad.csv"))
     chromium.find_element(By.CSS_SELECTOR, "#import button[type=submit]").click()
     WebDriverWait(chromium, 20).until(lambda d: d.find_elements(By.ID, "findings"))
-    keep(chromium, "import-report")
+    keep(chromium, "import-dry-run")
     assert "ref-9001" in chromium.find_element(By.ID, "findings").text
 
     campaign = Campaign.objects.get()

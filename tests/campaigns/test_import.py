@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from accounts.models import Activity
 from campaigns import enrolment, exits, referrals
 from campaigns.csv_source import CsvSource
-from campaigns.exports import harmless, write_csv
-from campaigns.models import Payment, Referral, Target
+from campaigns.exports import harmless, stream_csv
+from campaigns.models import Payment, Referral, Referrer, Target
 from campaigns.referrals import Row, import_rows
 from tests.factories import (
     DAY,
@@ -161,9 +162,47 @@ def test_no_export_writes_a_formula():
     for kept in ("+33639980000", "-12", "Zoé", "", "a=b", "2026-11-10"):
         assert harmless(kept) == kept
     assert harmless(None) == ""
-    file = io.StringIO(newline="")
-    assert write_csv(file, ["name"], [["=1"], ["a,b"]]) == 2
-    assert list(csv.reader(io.StringIO(file.getvalue()))) == [["name"], ["'=1"], ["a,b"]]
+    exported = "".join(stream_csv(["name"], [["=1"], ["a,b"]])).removeprefix("\ufeff")
+    assert list(csv.reader(io.StringIO(exported, newline=""))) == [["name"], ["'=1"], ["a,b"]]
+
+
+@pytest.mark.parametrize("batch", [1, 3, 2_000])
+def test_a_dry_run_says_what_the_import_then_does_and_stores_nothing(tenant, monkeypatch, batch):
+    """Whatever fits into a transaction: later rows meet what earlier ones would have stored."""
+    monkeypatch.setattr(referrals, "BATCH", batch)
+    Payment.objects.create(tenant=tenant, external_id="ref-0003", paid_at=NOW, source="x")
+    make_referral(Referrer.objects.get(external_id="amina"), external_id="ref-0002", name="Old")
+
+    def run(**options):
+        lines = []
+        with BAD.open("rb") as bad, GOOD.open("rb") as good:
+            rows = [*CsvSource(good).rows(), *CsvSource(bad).rows(), *CsvSource(good).rows()]
+            report = import_rows(tenant, rows, now=NOW, told=lines.append, **options)
+        return report.as_json(), lines
+
+    before = list(Referral.objects.values())
+    promised = run(dry_run=True)
+    assert list(Referral.objects.values()) == before
+    assert Payment.objects.count() == 1
+    assert not Activity.objects.filter(verb="referrals_imported").exists()
+
+    assert run() == promised
+    assert Referral.objects.count() > 200
+
+
+def test_every_row_is_told_what_becomes_of_it(tenant):
+    lines = []
+    rows = [row(), row(row=3), row(row=4, phone="no"), row(row=5, name="Other")]
+
+    import_rows(tenant, rows, now=NOW, told=lines.append)
+
+    assert [(line.row, line.external_id, line.outcome) for line in lines] == [
+        (2, "ref-1", "created"),
+        (3, "ref-1", "unchanged"),
+        (4, "ref-1", "refused"),
+        (5, "ref-1", "updated"),
+    ]
+    assert [finding.field for line in lines for finding in line.findings] == ["phone", "name"]
 
 
 def test_a_phone_that_is_followed_gets_no_second_target(tenant):

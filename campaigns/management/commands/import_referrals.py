@@ -6,7 +6,6 @@ Exit status: 0 when the file could be read, whatever its rows are like; 2 when i
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 from collections.abc import Callable
 from dataclasses import astuple
@@ -19,7 +18,7 @@ from django.utils import timezone
 from accounts.models import Tenant
 from campaigns import referrals
 from campaigns.csv_source import BadFile, CsvSource
-from campaigns.exports import harmless
+from campaigns.exports import harmless_writer
 from campaigns.referrals import Finding, ImportReport
 
 HEADER = ("row", "external_id", "field", "level", "code", "reason")
@@ -68,12 +67,12 @@ class Command(BaseCommand):
             except OSError as error:
                 message = f"{path} cannot be written: {error.strerror}"
                 raise CommandError(message, returncode=2) from error
-            writer = csv.writer(file)
-            writer.writerow(HEADER)
+            writer = harmless_writer(file)
+            writer(HEADER)
 
         def tell(finding: Finding) -> None:
             if writer is not None:
-                writer.writerow([harmless(value) for value in astuple(finding)])
+                writer(astuple(finding))
             if not options["json"]:
                 place = f"row {finding.row}" if finding.row else "file"
                 who = f" {finding.external_id}" if finding.external_id else ""
