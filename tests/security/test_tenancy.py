@@ -73,7 +73,6 @@ OUTSIDERS = {"person": person, "program": program, "staff": staff, "referrer": r
 
 
 def call(client: Client, verb: str, address: str):
-    companies.forget_limits()
     if isinstance(client, APIClient):
         return getattr(client, verb)(address, BODY if verb != "get" else None, format="json")
     return getattr(client, verb)(address, BODY if verb == "post" else None, follow=False)

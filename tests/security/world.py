@@ -9,6 +9,7 @@ from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.db.models import ForeignKey, Model, UUIDField
+from django.utils import timezone
 
 from accounts import activity, api_keys
 from accounts.activity import SYSTEM, Verb
@@ -108,7 +109,9 @@ def make(slug: str) -> World:
     ServiceNonce.objects.create(key=key, nonce=f"nonce-of-{slug}-0000", used_at=NOW)
     Profile.objects.create(account=account, file=f"{slug}.bin", saved_at=NOW)
     Account.objects.filter(pk=account.pk).update(owner=owner, push_name=f"push of {slug}")
-    linking.publish_qr(account, QrCode(text=f"2@{slug}", seq=1))
+    waiting = factories.make_account(tenant, connected=False)
+    linking.request(waiting, now=timezone.now())
+    linking.publish_qr(waiting, QrCode(text=f"2@{slug}", seq=1))
     api_keys.issue(
         tenant=tenant, name=f"key of {slug}", role="agent", scopes=["stats:read"],
         actor=SYSTEM, now=NOW,
