@@ -343,9 +343,7 @@ class ActivityAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
     ]
     list_filter_submit = True
     list_select_related = ["tenant"]
-    list_per_page = 50
-    show_full_result_count = False
-    search_fields = ["^actor_name", "^subject_name", "=address"]
+    search_fields = ["^actor_name", "^subject_name", "^address"]
     search_help_text = _("A person’s or program’s name, what it was done to, or an address")
     # In the order of their time, by the primary key.
     ordering = ["-id"]

@@ -17,6 +17,8 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from accounts import lists
+from accounts.lists import QuickPaginator
 from accounts.models import Membership, Tenant
 from accounts.permissions import ADMINISTRATORS
 
@@ -69,6 +71,7 @@ __all__ = [
     "companies",
     "confirmed",
     "display",
+    "regions",
     "tenant_ids",
 ]
 
@@ -93,6 +96,14 @@ def companies(request: HttpRequest) -> dict[int, str]:
         found = dict(rows.values_list("pk", "name"))
         request._console_companies = found  # type: ignore[attr-defined]
     return found
+
+
+def regions(request: HttpRequest, text: str) -> set[str]:
+    """Countries whose way of writing numbers `text` may follow: those of one's companies."""
+    if not text.startswith("0"):
+        return set()
+    rows = Tenant.objects.filter(pk__in=companies(request))
+    return set(rows.values_list("region", flat=True).distinct())
 
 
 class StaffOfCompany(MixinBase):
@@ -138,12 +149,40 @@ class TenantScoped(StaffOfCompany):
 
     tenant_path = "tenant"
     list_before_template = "admin/questions.html"
+    list_per_page = 25
+    list_max_show_all = 200
+    # Counting millions of rows twice for a list of some helps nobody.
+    show_full_result_count = False
+    paginator = QuickPaginator
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)
         if request.user.is_superuser:
             return rows
         return rows.filter(**{f"{self.tenant_path}__in": tenant_ids(request)})
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        """Read once for a page: its form and what stands above it are about the same row."""
+        read: dict[Any, Any] = request.__dict__.setdefault("_console_objects", {})
+        key = (self.model, object_id, from_field)
+        if key not in read:
+            read[key] = super().get_object(request, object_id, from_field)
+        return read[key]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """By how a name, a number or an id begins; what was typed is one phrase."""
+        text = search_term.strip()
+        if not text:
+            return queryset, False
+        return self.search(request, queryset, text), False
+
+    def search(self, request: HttpRequest, rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+        """Rows of the list that `text`, not empty, is about."""
+        return lists.search(
+            rows, self.get_search_fields(request), text, regions=regions(request, text)
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """What belongs to a company stays there: its messages and files would not move along."""

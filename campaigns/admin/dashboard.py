@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ from whatsapp import explaining
 from whatsapp.models import Account
 
 DAYS = 14
+INK = "#7b8190"  # legible on light and on dark
 # Unfold's names; one colour means one thing in every plot.
 COLOURS = {
     "sent": "var(--color-base-400)",
@@ -70,12 +72,14 @@ class Plot:
                 zip(self.headers[1:], self.colours, strict=True), start=1
             )
         ]
-        return json.dumps({"labels": [str(row[0]) for row in self.rows], "datasets": sets})
+        # A label of several lines is a list: a long one would be cut off on a phone.
+        labels = [textwrap.wrap(str(row[0]), 22) for row in self.rows]
+        return json.dumps({"labels": labels, "datasets": sets})
 
     @property
     def options(self) -> str:
-        whole = {"ticks": {"precision": 0, "color": "#6b7280"}, "beginAtZero": True}
-        names = {"ticks": {"color": "#6b7280", "autoSkip": not self.horizontal}}
+        whole = {"ticks": {"precision": 0, "color": INK}, "beginAtZero": True}
+        names = {"ticks": {"color": INK, "autoSkip": not self.horizontal}}
         return json.dumps(
             {
                 "animation": False,

@@ -99,8 +99,6 @@ class TargetAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
     ]  # fmt: skip
     list_filter = [TargetQuestions, "state", "hold", "exit_reason", "tenant"]
     list_select_related = ["referral__referrer", "campaign"]
-    list_per_page = 50
-    show_full_result_count = False
     search_fields = ["^phone", "=referral__external_id", "^referral__name"]
     search_help_text = _("Phone, id or name of the referral, from its beginning")
     ordering = ["-id"]

@@ -129,8 +129,6 @@ class ReferralAdmin(TenantScoped, ConsoleAdmin):
     ]  # fmt: skip
     list_filter = [ReferralQuestions, "language", "tenant"]
     list_select_related = ["referrer", "tenant"]
-    list_per_page = 50
-    show_full_result_count = False
     search_fields = ["=external_id", "^name", "^phone"]
     ordering = ["-id"]
     actions = ["mark_paid", "export_csv"]

@@ -1,5 +1,5 @@
-"""WhatsApp in the admin: accounts with what they may send (numbers.py), what was said (said.py)."""
+"""WhatsApp in the admin: numbers.py and panel.py (accounts), said.py (messages), people.py."""
 
-from whatsapp.admin import numbers, said
+from whatsapp.admin import numbers, people, said
 
-__all__ = ["numbers", "said"]
+__all__ = ["numbers", "people", "said"]

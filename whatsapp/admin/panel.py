@@ -8,11 +8,12 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.utils.translation import gettext as _
 
 from accounts.models import Activity
-from whatsapp import explaining, limits, linking, processes
+from whatsapp import explaining, limits, linking
 from whatsapp.models import Account, Lease, Message
 from whatsapp.obstacles import obstacle
 
@@ -27,7 +28,7 @@ class Button:
     """An action of the list that is legal for this account now. `asks`: a question comes first."""
 
     action: str
-    text: str
+    text: Any
     icon: str
     kind: str = ""  # primary, danger
 
@@ -214,9 +215,5 @@ def _buttons(account: Account, *, now: datetime) -> list[Button]:
 
 
 def _memory_mb(lease: Lease | None) -> int | None:
-    """Memory of the account's browser, where it runs on this machine."""
-    if lease is None or lease.browser_group is None:
-        return None
-    if (lease.host, lease.boot_id) != processes.machine():
-        return None
-    return processes.memory(lease.browser_group) // 2**20
+    """Memory of the account's browser when its worker last measured it."""
+    return lease.memory // 2**20 if lease is not None and lease.memory is not None else None

@@ -1,18 +1,21 @@
-"""Messages, contacts and files in the admin. Rows are the machine's; people settle what is open."""
+"""Messages in the admin: what became of each and why. People settle, retry and cancel."""
 
 from __future__ import annotations
 
 import datetime as dt
+import uuid
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.template.defaultfilters import filesizeformat, truncatechars
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.defaultfilters import truncatechars
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, ngettext_lazy
 
+from accounts import lists
 from accounts.activity import actor_of
 from accounts.console import (
     ConsoleAdmin,
@@ -21,11 +24,17 @@ from accounts.console import (
     ReadOnly,
     TenantScoped,
     action,
+    back_to_page,
+    companies,
     confirmed,
     display,
+    regions,
 )
-from whatsapp import contacts, outbox
-from whatsapp.models import Attempt, Contact, Incoming, Media, Message
+from accounts.models import Activity
+from whatsapp import explaining, outbox
+from whatsapp import messages as domain
+from whatsapp.admin.panel import Button
+from whatsapp.models import Account, Attempt, Contact, Message
 
 State = Message.State
 STATE_COLOURS = {
@@ -37,15 +46,16 @@ STATE_COLOURS = {
     State.FAILED: "danger",
     State.UNCERTAIN: "warning",
 }
+# Each is a transaction of its own: more of them would outlast the patience of a web server.
+AT_ONCE = 500
+# People whose name begins so: who has more hits types another letter.
+PEOPLE = 1_000
 
 
 class MessageQuestions(QuestionFilter):
     title = _("question")
     questions = {
-        "uncertain": (
-            _("What needs a decision?"),
-            lambda rows: rows.uncertain(),
-        ),
+        "uncertain": (_("What needs a decision?"), lambda rows: rows.uncertain()),
         "failed": (
             _("What failed in 24 hours?"),
             lambda rows: rows.failed_since(timezone.now() - dt.timedelta(days=1)),
@@ -53,7 +63,12 @@ class MessageQuestions(QuestionFilter):
         "stuck": (_("What is stuck?"), lambda rows: rows.stuck(now=timezone.now())),
         "waiting": (
             _("What is waiting or on its way?"),
-            lambda rows: rows.filter(state__in=Message.OPEN),
+            # Not by IN: two partial indexes answer the two halves.
+            lambda rows: rows.filter(Q(state=State.QUEUED) | Q(state=State.SENDING)),
+        ),
+        "today": (
+            _("What was sent in 24 hours?"),
+            lambda rows: rows.filter(sent_at__gte=timezone.now() - dt.timedelta(days=1)),
         ),
     }
 
@@ -70,30 +85,65 @@ class MessageAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
     list_display = ["created_at", "account", "contact", "text", "state_label", "sent_at", "why"]
     list_filter = [MessageQuestions, "state", "tenant"]
     list_select_related = ["account__tenant", "contact", "media"]
-    list_per_page = 50
-    # Counting millions of rows twice for a list of fifty helps nobody.
-    show_full_result_count = False
-    search_fields = ["^contact__phone", "^contact__name", "=wa_id"]
+    search_fields = ["^contact__phone", "^contact__name", "=account__name", "=wa_id"]
+    search_help_text = _("How a person’s name or number begins, an account, or a message’s id")
     ordering = ["-id"]
     inlines = [AttemptInline]
-    actions = ["settle_sent", "settle_again"]
+    actions = ["settle_sent", "settle_again", "retry", "cancel"]
+    change_form_outer_before_template = "admin/whatsapp/message/story.html"
     fieldsets = [
-        (
-            None,
-            {"fields": ["tenant", "account", "contact", "kind", "body", "media", "state"]},
-        ),
-        (_("Why"), {"fields": ["error_code", "error", "attempts_made", "retries"]}),
-        (
-            _("When"),
-            {
-                "fields": [
-                    "created_at", "due_at", "sending_at", "sent_at", "delivered_at", "read_at",
-                    "ended_at",
-                ]
-            },
-        ),
+        (None, {"fields": ["tenant", "account", "contact", "kind", "body", "media"]}),
+        (_("Raw"), {"fields": ["error_code", "error", "attempts_made", "retries", "due_at"]}),
         (_("Ids"), {"fields": ["public_id", "idempotency_key", "wa_id", "chat_id"]}),
-    ]  # fmt: skip
+    ]
+
+    def search(self, request: HttpRequest, rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+        """By way of people and accounts: their tables are small, and messages know their ids."""
+        try:
+            return rows.filter(public_id=uuid.UUID(text))
+        except ValueError:
+            pass
+        numbers = Account.objects.filter(tenant__in=companies(request))
+        if "@" in text:  # an id of WhatsApp's: true_33639980001@c.us_3EB0…
+            return rows.filter(account__in=numbers, wa_id=text)
+        people = lists.search(
+            Contact.objects.filter(tenant__in=companies(request)),
+            ["^phone", "^name"],
+            text,
+            regions=regions(request, text),
+        )
+        return rows.filter(
+            Q(contact__in=list(people.values_list("pk", flat=True)[:PEOPLE]))
+            | Q(account__in=list(numbers.filter(name=text).values_list("pk", flat=True)))
+        )
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        message = self.get_object(request, object_id) if object_id else None
+        if message is not None:
+            extra_context = {**(extra_context or {}), "story": self._story(message)}
+        return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("account__lease", "account__tenant")
+
+    def _story(self, message: Message) -> dict[str, Any]:
+        activities = Activity.objects.filter(
+            subject_type=Message._meta.label_lower, subject_id=message.pk
+        )
+        return {
+            "message": message,
+            "colour": STATE_COLOURS.get(State(message.state), "info"),
+            "why": explaining.why(message, now=timezone.now()),
+            "entries": explaining.timeline(message),
+            "activities": activities.order_by("-at", "-id")[:20],
+            "buttons": _buttons(message),
+        }
 
     @display(description=_("text"))
     def text(self, message: Message) -> str:
@@ -106,138 +156,149 @@ class MessageAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
 
     @display(description=_("why"))
     def why(self, message: Message) -> str:
-        return message.error or message.error_code or ""
+        if message.state in Message.ARRIVED and message.error_code != "settled_sent":
+            return ""
+        return explaining.reason(message.error_code) if message.error_code else ""
 
     @action(description=_("Uncertain: it arrived …"), permissions=["view"])
     def settle_sent(self, request: HttpRequest, rows: QuerySet[Message]) -> HttpResponse | None:
-        return self._settle(
+        actor, now = actor_of(request), timezone.now()
+        return self._each(
             request,
             rows,
-            sent=True,
+            State.UNCERTAIN,
+            lambda message: outbox.settle(message.pk, sent=True, actor=actor, now=now),
             name="settle_sent",
             question=_("Did these messages arrive?"),
             consequence=_("They count as sent. Look at the phone's chats first."),
+            none=_("None of these is uncertain."),
+            done=ngettext_lazy("%d message is settled.", "%d messages are settled."),
         )
 
     @action(description=_("Uncertain: send again …"), permissions=["view"])
     def settle_again(self, request: HttpRequest, rows: QuerySet[Message]) -> HttpResponse | None:
-        return self._settle(
+        actor, now = actor_of(request), timezone.now()
+        return self._each(
             request,
             rows,
-            sent=False,
+            State.UNCERTAIN,
+            lambda message: outbox.settle(message.pk, sent=False, actor=actor, now=now),
             name="settle_again",
             question=_("Send these messages again?"),
             consequence=_(
                 "Whoever got the first one may get it twice. Look at the phone's chats first."
             ),
+            none=_("None of these is uncertain."),
+            done=ngettext_lazy("%d message is settled.", "%d messages are settled."),
         )
 
-    def _settle(
+    @action(description=_("Failed: try again …"), permissions=["view"])
+    def retry(self, request: HttpRequest, rows: QuerySet[Message]) -> HttpResponse | None:
+        actor, now = actor_of(request), timezone.now()
+        return self._each(
+            request,
+            rows,
+            State.FAILED,
+            lambda message: domain.retry(message, actor=actor, now=now),
+            name="retry",
+            question=_("Try these messages again?"),
+            consequence=_(
+                "They are queued again under the ids they had, inside today's limits. What failed "
+                "for a lasting reason, as a number that is not on WhatsApp, fails again. Messages "
+                "of sequences that have gone on or ended stay as they are."
+            ),
+            none=_("None of these has failed."),
+            done=ngettext_lazy("%d message is tried again.", "%d messages are tried again."),
+        )
+
+    @action(description=_("Waiting: cancel …"), permissions=["view"])
+    def cancel(self, request: HttpRequest, rows: QuerySet[Message]) -> HttpResponse | None:
+        actor, now = actor_of(request), timezone.now()
+        return self._each(
+            request,
+            rows,
+            State.QUEUED,
+            lambda message: bool(domain.cancel([message.pk], actor=actor, now=now)),
+            name="cancel",
+            question=_("Cancel these messages?"),
+            consequence=_(
+                "They are not sent. A sequence goes on with its next message. One that is being "
+                "sent at this moment is not stopped."
+            ),
+            none=_("None of these is waiting."),
+            done=ngettext_lazy("%d message is cancelled.", "%d messages are cancelled."),
+        )
+
+    def _each(
         self,
         request: HttpRequest,
         rows: QuerySet[Message],
+        state: str,
+        work: Callable[[Message], bool],
         *,
-        sent: bool,
         name: str,
         question: Any,
         consequence: Any,
+        none: Any,
+        done: Any,
     ) -> HttpResponse | None:
-        open_rows = rows.filter(state=State.UNCERTAIN).select_related(
-            "account__tenant", "contact", "media"
-        )
-        if not open_rows.exists():
-            self.message_user(request, _("None of these is uncertain."), messages.WARNING)
-            return None
-        page = confirmed(
+        """Ask, then do `work` on those that are in `state`, `AT_ONCE` at most."""
+        page = back_to_page(self, request)
+        back = HttpResponseRedirect(page) if page else None
+        legal = rows.filter(state=state).select_related("account__tenant", "contact", "media")
+        if not legal.exists():
+            self.message_user(request, none, messages.WARNING)
+            return back
+        asked = confirmed(
             self,
             request,
-            open_rows,
+            legal,
             action_name=name,
             question=question,
             consequence=consequence,
             describe=lambda message: f"{message.account} → {message.contact}: {self.text(message)}",
+            chosen=rows.count(),
         )
-        if page is not None:
-            return page
-        now = timezone.now()
-        done = 0
-        for message in open_rows:
-            if outbox.settle(message.pk, sent=sent, actor=actor_of(request), now=now):
-                done += 1
-                self.log_change(request, message, f"settled: {'sent' if sent else 'send again'}")
-        self.message_user(
-            request,
-            ngettext("%d message is settled.", "%d messages are settled.", done) % done,
-            messages.SUCCESS,
-        )
-        return None
+        if asked is not None:
+            return asked
+        chosen = list(legal[: AT_ONCE + 1])
+        changed = 0
+        for message in chosen[:AT_ONCE]:
+            if work(message):
+                changed += 1
+                self.log_change(request, message, name)
+        self.message_user(request, done % changed, messages.SUCCESS)
+        if len(chosen) > AT_ONCE:
+            self.message_user(
+                request,
+                _("That were the first %d: do it again for the others.") % AT_ONCE,
+                messages.WARNING,
+            )
+        elif changed < len(chosen):
+            left = len(chosen) - changed
+            self.message_user(
+                request,
+                ngettext(
+                    "%d stayed as it was: what it belongs to has ended or gone on.",
+                    "%d stayed as they were: what they belong to has ended or gone on.",
+                    left,
+                )
+                % left,
+                messages.WARNING,
+            )
+        return back
 
 
-@admin.register(Contact)
-class ContactAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
-    list_display = ["phone", "name", "tenant", "opted_out_at", "opt_out_reason", "on_whatsapp"]
-    list_filter = [("opted_out_at", admin.EmptyFieldListFilter), "on_whatsapp", "tenant"]
-    list_select_related = ["tenant"]
-    show_full_result_count = False
-    search_fields = ["^phone", "^name"]
-    ordering = ["-id"]
-    actions = ["opt_out"]
-
-    @action(description=_("Said stop: never write to them again …"), permissions=["view"])
-    def opt_out(self, request: HttpRequest, rows: QuerySet[Contact]) -> HttpResponse | None:
-        page = confirmed(
-            self,
-            request,
-            rows,
-            action_name="opt_out",
-            question=_("Never write to these people again?"),
-            consequence=_("They leave every sequence now, and no message goes to them any more."),
-        )
-        if page is not None:
-            return page
-        now = timezone.now()
-        done = 0
-        for contact in rows:
-            if contacts.opt_out(contact, reason=f"by hand: {request.user}"[:80], now=now):
-                done += 1
-                self.log_change(request, contact, "opted out by hand")
-        self.message_user(
-            request,
-            ngettext("%d person is opted out.", "%d people are opted out.", done) % done,
-            messages.SUCCESS,
-        )
-        return None
-
-
-@admin.register(Incoming)
-class IncomingAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
-    tenant_path = "account__tenant"
-    list_display = ["sent_at", "account", "who", "kind", "text"]
-    list_filter = ["kind"]
-    list_select_related = ["account__tenant", "contact"]
-    list_per_page = 50
-    show_full_result_count = False
-    search_fields = ["^phone", "^name", "^contact__phone", "=account__name"]
-    ordering = ["-id"]
-
-    @display(description=_("from"))
-    def who(self, incoming: Incoming) -> str:
-        return str(incoming.contact or incoming.name or incoming.phone or incoming.lid)
-
-    @display(description=_("text"))
-    def text(self, incoming: Incoming) -> str:
-        return truncatechars(incoming.body, 80)
-
-
-@admin.register(Media)
-class MediaAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
-    list_display = ["filename", "kind", "weight", "tenant", "source_url", "created_at"]
-    list_filter = ["kind", "tenant"]
-    list_select_related = ["tenant"]
-    search_fields = ["filename", "source_url"]
-    ordering = ["-id"]
-    exclude = ["file"]
-
-    @display(description=_("size"), ordering="size")
-    def weight(self, media: Media) -> str:
-        return filesizeformat(media.size)
+def _buttons(message: Message) -> list[Button]:
+    """Only what is legal now; each asks before it does."""
+    match State(message.state):
+        case State.UNCERTAIN:
+            return [
+                Button("settle_sent", _("It arrived …"), "check", "primary"),
+                Button("settle_again", _("Send it again …"), "replay"),
+            ]
+        case State.FAILED:
+            return [Button("retry", _("Try again …"), "replay", "primary")]
+        case State.QUEUED:
+            return [Button("cancel", _("Cancel …"), "cancel", "danger")]
+    return []

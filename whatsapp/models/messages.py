@@ -7,8 +7,10 @@ import uuid
 from datetime import datetime
 from typing import ClassVar
 
+from django.contrib.postgres.indexes import OpClass
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Upper
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Tenant
@@ -38,7 +40,16 @@ class Contact(models.Model):
             models.UniqueConstraint(fields=["tenant", "phone"], name="contact_phone_per_tenant"),
             models.CheckConstraint(condition=Q(phone__regex=E164), name="contact_phone_is_e164"),
         ]
-        indexes: ClassVar = [models.Index(fields=["tenant", "lid"], name="contact_lid")]
+        indexes: ClassVar = [
+            models.Index(fields=["tenant", "lid"], name="contact_lid"),
+            # People are looked for by how their name or number begins.
+            models.Index(
+                OpClass(Upper("name"), name="text_pattern_ops"), name="contact_name_prefix"
+            ),
+            models.Index(
+                fields=["phone"], opclasses=["varchar_pattern_ops"], name="contact_phone_prefix"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name or self.phone
