@@ -77,24 +77,29 @@ __all__ = [
 
 
 def tenant_ids(request: HttpRequest) -> list[int]:
-    """Companies that a member of staff administers; asked once per request."""
-    found: list[int] | None = getattr(request, "_console_tenant_ids", None)
-    if found is None:
-        memberships = Membership.objects.filter(user=request.user.pk or 0, role__in=ADMINISTRATORS)
-        found = list(memberships.values_list("tenant_id", flat=True))
-        request._console_tenant_ids = found  # type: ignore[attr-defined]
-    return found
+    """Companies that a member of staff administers."""
+    return list(_administered(request))
 
 
 def companies(request: HttpRequest) -> dict[int, str]:
-    """Id and name of each company that a member of staff administers, by name; asked once."""
+    """Id and name of each company somebody sees here, by name: for a superuser all of them."""
+    if not request.user.is_superuser:
+        return _administered(request)
     found: dict[int, str] | None = getattr(request, "_console_companies", None)
     if found is None:
-        rows = Tenant.objects.order_by("name")
-        if not request.user.is_superuser:
-            rows = rows.filter(pk__in=tenant_ids(request))
-        found = dict(rows.values_list("pk", "name"))
+        found = dict(Tenant.objects.order_by("name").values_list("pk", "name"))
         request._console_companies = found  # type: ignore[attr-defined]
+    return found
+
+
+def _administered(request: HttpRequest) -> dict[int, str]:
+    """Asked once per request."""
+    found: dict[int, str] | None = getattr(request, "_console_administered", None)
+    if found is None:
+        memberships = Membership.objects.filter(user=request.user.pk or 0, role__in=ADMINISTRATORS)
+        names = memberships.order_by("tenant__name").values_list("tenant_id", "tenant__name")
+        found = dict(names)
+        request._console_administered = found  # type: ignore[attr-defined]
     return found
 
 

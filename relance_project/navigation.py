@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import HttpRequest
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 
-def _link(title: Any, model: str, icon: str) -> dict[str, Any]:
-    return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{model}_changelist")}
+def _link(title: Any, model: str, icon: str, **more: Any) -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{model}_changelist"), **more}
+
+
+def _superuser(request: HttpRequest) -> bool:
+    return bool(request.user.is_superuser)
 
 
 SIDEBAR: list[dict[str, Any]] = [
@@ -47,7 +52,7 @@ SIDEBAR: list[dict[str, Any]] = [
         "collapsible": True,
         "items": [
             _link(_("Companies"), "accounts_tenant", "domain"),
-            _link(_("Users"), "accounts_user", "manage_accounts"),
+            _link(_("Users"), "accounts_user", "manage_accounts", permission=_superuser),
             _link(_("API keys"), "accounts_apikey", "vpn_key"),
             _link(_("Service keys"), "accounts_servicekey", "key"),
         ],
@@ -56,7 +61,9 @@ SIDEBAR: list[dict[str, Any]] = [
         "title": _("Machinery"),
         "collapsible": True,
         "items": [
-            _link(_("Schedules"), "django_celery_beat_periodictask", "schedule"),
+            _link(
+                _("Schedules"), "django_celery_beat_periodictask", "schedule", permission=_superuser
+            ),
         ],
     },
 ]

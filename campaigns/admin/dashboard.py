@@ -6,20 +6,23 @@ Each plot is a `Plot`: what Chart.js draws, and the same numbers as a table for 
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from django.contrib.humanize.templatetags.humanize import intcomma
+from django.core.cache import cache
 from django.http import Http404, HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+from redis import RedisError
 
 from accounts.console import CompanyFilter, companies
 from campaigns import statistics
@@ -27,6 +30,7 @@ from campaigns.models import Target
 from whatsapp import explaining
 from whatsapp.models import Account
 
+T = TypeVar("T")
 DAYS = 14
 INK = "#7b8190"  # legible on light and on dark
 # Unfold's names; one colour means one thing in every plot.
@@ -194,8 +198,40 @@ def _questions(ids: list[int], *, chosen: str, now: dt.datetime) -> list[Questio
     return [question for question in asked if question.count]
 
 
+def _remembered(name: str, ids: list[int], work: Callable[[], T], *, seconds: int) -> T:
+    """What `work` found up to `seconds` ago. Without Redis it is found anew each time."""
+    key = hashlib.sha256(repr((name, sorted(ids))).encode()).hexdigest()
+    try:
+        found: T | None = cache.get(key)
+        if found is None:
+            found = work()
+            cache.set(key, found, seconds)
+    except RedisError:
+        return work()
+    return found
+
+
+def _days(ids: list[int], *, since: dt.datetime, now: dt.datetime) -> list[statistics.Day]:
+    """Today and yesterday as they are; before, where little happens, up to an hour old."""
+    yesterday = _midnight(now - dt.timedelta(days=1))
+    before = _remembered(
+        f"days {yesterday}",
+        ids,
+        lambda: statistics.days(ids, since=_midnight(since), until=yesterday),
+        seconds=3600,
+    )
+    days: dict[dt.date, statistics.Day] = {}
+    # The day of a zone that the cut goes through stands in both.
+    for day in (*before, *statistics.days(ids, since=yesterday, until=now)):
+        seen = days.get(day.day, statistics.Day(day.day, 0, 0, 0))
+        days[day.day] = statistics.Day(
+            day.day, seen.sent + day.sent, seen.delivered + day.delivered, seen.read + day.read
+        )
+    return list(days.values())
+
+
 def _per_day(ids: list[int], *, since: dt.datetime, now: dt.datetime) -> Plot:
-    days = statistics.days(ids, since=_midnight(since), until=now)
+    days = _days(ids, since=since, now=now)
     sent = sum(day.sent for day in days)
     read = sum(day.read for day in days)
     return Plot(
@@ -217,7 +253,12 @@ def _midnight(moment: dt.datetime) -> dt.datetime:
 
 
 def _funnel(ids: list[int], *, since: dt.datetime, now: dt.datetime) -> Plot:
-    funnel = statistics.funnel(ids, since=_midnight(since), until=now)
+    funnel = _remembered(
+        "funnel",
+        ids,
+        lambda: statistics.funnel(ids, since=_midnight(since), until=now),
+        seconds=300,
+    )
     left = ", ".join(
         f"{intcomma(count)} {Target.ExitReason(reason).label}"
         for reason, count in funnel.exited.items()

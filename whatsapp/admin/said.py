@@ -84,7 +84,6 @@ class AttemptInline(ReadOnly, ConsoleTabularInline):
 class MessageAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
     list_display = ["created_at", "account", "contact", "text", "state_label", "sent_at", "why"]
     list_filter = [MessageQuestions, "state", "tenant"]
-    list_select_related = ["account__tenant", "contact", "media"]
     search_fields = ["^contact__phone", "^contact__name", "=account__name", "=wa_id"]
     search_help_text = _("How a person’s name or number begins, an account, or a message’s id")
     ordering = ["-id"]
@@ -130,7 +129,8 @@ class MessageAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
         return super().changeform_view(request, object_id, form_url, extra_context)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).select_related("account__lease", "account__tenant")
+        rows: QuerySet[Any] = super().get_queryset(request)
+        return rows.select_related("account__lease", "account__tenant", "contact", "media")
 
     def _story(self, message: Message) -> dict[str, Any]:
         activities = Activity.objects.filter(
@@ -245,7 +245,7 @@ class MessageAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
         """Ask, then do `work` on those that are in `state`, `AT_ONCE` at most."""
         page = back_to_page(self, request)
         back = HttpResponseRedirect(page) if page else None
-        legal = rows.filter(state=state).select_related("account__tenant", "contact", "media")
+        legal = rows.filter(state=state)
         if not legal.exists():
             self.message_user(request, none, messages.WARNING)
             return back
