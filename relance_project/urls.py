@@ -1,14 +1,18 @@
 """Addresses of the web process."""
 
 from django.contrib import admin
+from django.templatetags.static import static
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from relance_project import health
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    # Browsers ask for it wherever a page names none.
+    path("favicon.ico", RedirectView.as_view(url=static("referrer/icon.svg")), name="favicon"),
     path("", include("campaigns.pages.urls")),
     path("language/", include("django.conf.urls.i18n")),
     path("admin/", admin.site.urls),
@@ -19,7 +23,7 @@ urlpatterns = [
     path("api/whatsapp/", include("whatsapp.urls")),
     path("api/relance/", include("campaigns.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
 ]
 
 handler400 = "accounts.problems.bad_request"
