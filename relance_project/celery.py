@@ -8,6 +8,8 @@ from pathlib import Path
 
 from celery import Celery
 from celery.signals import setup_logging
+from django.core.exceptions import ImproperlyConfigured
+from environs import EnvError
 from kombu import Queue
 
 from relance_project import local
@@ -17,7 +19,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "relance_project.settings")
 
 if Path(sys.argv[0]).name == "celery":
     # Celery has no hook before its commands connect; others that import this do not get here.
-    local.ensure_running(reason="celery")
+    try:
+        local.ensure_running(reason="celery")
+    except (ImproperlyConfigured, EnvError) as error:
+        sys.exit(f"celery: {error}")
 
 BROWSER_QUEUE = "browser"
 

@@ -308,7 +308,7 @@ def drain(*, worker: str, timeout: float, undo: bool, as_json: bool) -> None:
         return
     for row in rows:
         click.echo(f"{row['account']}: {row['now'] or 'waits for a worker'}")
-    click.echo(f"{worker} is drained after {took} s: {len(rows)} accounts handed over")
+    click.echo(f"{worker} is drained after {took} s, which gave {len(rows)} accounts back")
 
 
 # --------------------------------------------------------------------------------- workers

@@ -286,7 +286,7 @@ def test_archives_that_no_secret_opens_any_more(linked, worker, settings):
 
 
 def test_a_beat_that_never_ran_one_that_is_silent_and_one_that_is_well(db, settings):
-    assert failures("beat")[0][0] == "beat has never run here"
+    assert failures("beat")[0][0] == "beat has run nothing here yet"
     every, _ = IntervalSchedule.objects.get_or_create(every=20, period="seconds")
     for name in settings.CELERY_BEAT_SCHEDULE:
         PeriodicTask.objects.create(name=name, task=name, interval=every)
