@@ -1,7 +1,7 @@
 // Our half in the page: turns wa-js (`WPP`) into plain calls and plain, numbered events.
 //
-// `channel.py` wraps this file in a preload function whose arguments are
-//   channel  a BiDi channel: `channel(string)` pushes to Python
+// `channel.py` wraps this file in a script that gives it
+//   channel  `channel(string)` pushes to Python
 //   config   {path: path of the page that wa-js may run on}
 // and runs it in the top frame of the configured origin only, before any script of the page.
 //

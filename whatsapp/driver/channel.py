@@ -1,45 +1,51 @@
-"""Events of the page, in order.
+"""What the page says, and in which order.
 
-Selenium hands over each BiDi event in a thread of its own, so they arrive in any order. The page
-numbers them (`n` from 1 for each load `l` of the page); `EventStream` puts them back into order
-and gives them one by one to one consumer thread.
+The page writes its events to its console. Chromium logs what comes to a console on its standard
+error, and chromedriver (`--enable-chrome-logs`) lets that through into a pipe of ours: a push that
+costs neither a second page for BiDi's mapper nor a question every some milliseconds.
+
+Whoever else writes to the console does not know the word in front of our lines. A line is shorter
+than what a pipe takes in one piece (4,096 bytes), so that no other thread's line gets into it; what
+is longer comes in several.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import json
-import logging
 import math
+import queue
+import re
+import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import structlog
-from selenium.common.exceptions import WebDriverException
-from selenium.webdriver.common.bidi.common import command_builder
 from selenium.webdriver.remote.remote_connection import RemoteConnection
 from selenium.webdriver.remote.webdriver import WebDriver
 
 log = structlog.get_logger(__name__)
-# It reports the end of every browser, wanted or not, as an error; ours is "browser_lost".
-logging.getLogger("websocket").setLevel(logging.CRITICAL)
 
-CHANNEL = "relance"
 CDP = "relanceExecuteCdp"
-GAP_WAIT = 0.5
-"""Seconds to wait for a number that is missing before going on without it."""
+PIECE = 2800
+"""Characters of one line; with what Chromium puts around them they stay below 4,096 bytes."""
 
 PRELUDE = (
     # The defaults send a beacon to a third party and the links in messages to preview servers.
     "window.WPPConfig ="
     " {disableGoogleAnalytics: true, deviceName: false, linkPreviewApiServers: []};"
 )
+LOST_WITH_ITS_PAGE = frozenset({"load", "state", "qr", "linked", "logout"})
+"""Kinds of events that mean nothing any more once a newer load of the page has spoken."""
+
+
+def new_word() -> str:
+    """The word in front of the lines of one browser."""
+    return secrets.token_hex(8)
 
 
 def wa_js_script(url: str, wa_js: str) -> str:
@@ -54,13 +60,26 @@ def wa_js_script(url: str, wa_js: str) -> str:
     )
 
 
-def preload_script(url: str, bridge: str) -> str:
-    """The function that BiDi runs in every new document, in the top frame of `url`'s origin."""
+def bridge_script(url: str, bridge: str, *, word: str) -> str:
+    """The script that puts the bridge into new documents, in the top frame of `url`'s origin.
+
+    The console is taken before the page can change it. All but ASCII is escaped: a character must
+    not be cut in two.
+    """
     origin, path = _place(url)
     return (
-        "(channel) => {"
+        "(() => {"
         f"if (window !== window.top || location.origin !== {json.dumps(origin)}) return;"
-        f"const config = {{path: {json.dumps(path)}}};\n{bridge}\n}}"
+        "const write = console.log.bind(console);"
+        "const channel = (text) => {"
+        " const plain = text.replace(/[^ -~]/g,"
+        " (c) => '\\\\u' + c.charCodeAt(0).toString(16).padStart(4, '0'));"
+        f" const count = Math.max(1, Math.ceil(plain.length / {PIECE}));"
+        " for (let k = 1; k <= count; k++)"
+        f"  write('{word} ' + k + '/' + count + ' '"
+        f"   + plain.slice((k - 1) * {PIECE}, k * {PIECE}));"
+        "};"
+        f"const config = {{path: {json.dumps(path)}}};\n{bridge}\n}})()"
     )
 
 
@@ -75,31 +94,12 @@ def bridge_source() -> str:
 
 
 def run_before_page(web: WebDriver, connection: RemoteConnection, source: str) -> None:
-    """Have the browser itself run `source` in new documents; for what is large.
-
-    A BiDi preload script passes through chromedriver's mapper, which is a page of its own: wa-js
-    made it 7 MB larger, 35 MB in the headless shell (where it instruments itself), and cost 75 ms.
-    """
+    """Have the browser run `source` in new documents, before any script of theirs."""
     connection.add_command(  # type: ignore[no-untyped-call]
         CDP, "POST", "/session/$sessionId/goog/cdp/execute"
     )
     params = {"source": source}
     web.execute(CDP, {"cmd": "Page.addScriptToEvaluateOnNewDocument", "params": params})
-
-
-def spare_network_events(web: WebDriver) -> None:
-    """Stop chromedriver's BiDi mapper from listening to the page's network.
-
-    It does so by default, and then gets the body of every upload and every frame of the page's
-    socket as JSON: after a file of 16 MiB our events came 6 s late.
-    """
-    context = web.current_window_handle
-    try:
-        session = web.execute(command_builder("goog:cdp.getSession", {"context": context}))
-        disable = {"session": session["session"], "method": "Network.disable", "params": {}}
-        web.execute(command_builder("goog:cdp.sendCommand", disable))
-    except WebDriverException as error:  # slower with files, no worse
-        log.warning("network_events_stay", error=type(error).__name__)
 
 
 @dataclass(slots=True)
@@ -115,32 +115,51 @@ class PageEvent:
 
 @dataclass(slots=True)
 class _Load:
-    """What came from one load of the page; `origin` orders loads."""
+    """The newest load of the page; `origin` orders loads."""
 
-    origin: float
-    ahead: float  # how far our monotonic clock is ahead of the page's, at most, in ms
-    next: int = 1
-    waiting: dict[int, PageEvent] = field(default_factory=dict)
+    name: str = ""
+    origin: float = -math.inf
+    ahead: float = math.inf  # how far our monotonic clock is ahead of the page's, at most, in ms
+    last: int = 0  # number of the last event
 
 
 class EventStream:
-    """Order, then deliver. `push` may be called by any thread; `handle` runs in one of ours."""
+    """Finds events in the browser's log and gives them, one by one, to `handle` in one thread."""
 
-    def __init__(self, handle: Callable[[PageEvent], None], *, gap_wait: float = GAP_WAIT) -> None:
+    def __init__(self, handle: Callable[[PageEvent], None], *, word: str) -> None:
         self._handle = handle
-        self._gap_wait = gap_wait
-        self._changed = threading.Condition()
-        self._loads: dict[str, _Load] = {}
-        self._done: set[str] = set()
-        self._gap_since: float | None = None
-        self._closed = False
-        self._local: list[tuple[int, PageEvent]] = []
-        self._local_ids = itertools.count()
+        self._line = re.compile(rb'"%s (\d+)/(\d+) (.*)", source: ' % re.escape(word.encode()))
+        self._pieces: list[bytes] = []
+        self._newest = _Load()
+        self._events: queue.SimpleQueue[PageEvent | None] = queue.SimpleQueue()
+        self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="page-events", daemon=True)
         self._thread.start()
 
-    def push(self, text: str) -> None:
-        """Take one message of the page's channel."""
+    def read(self, lines: IO[bytes]) -> None:
+        """Take the browser's log in until its end, in a thread of its own."""
+
+        def run() -> None:
+            with lines:
+                for line in lines:
+                    self.take_line(line)
+
+        threading.Thread(target=run, name="browser-log", daemon=True).start()
+
+    def take_line(self, line: bytes) -> None:
+        """Take one line of the browser's log; others than ours are passed over."""
+        found = self._line.search(line)
+        if found is None:
+            return
+        number, count = int(found[1]), int(found[2])
+        if number == 1:
+            self._pieces.clear()
+        self._pieces.append(found[3])
+        if number == count:
+            self._take(b"".join(self._pieces))
+            self._pieces.clear()
+
+    def _take(self, text: bytes) -> None:
         now = time.monotonic() * 1000
         try:
             raw = json.loads(text)
@@ -149,14 +168,21 @@ class EventStream:
         except (ValueError, KeyError, TypeError):
             log.warning("page_event_unreadable")
             return
-        with self._changed:
-            if event.load in self._done:
-                return
-            load = self._loads.setdefault(event.load, _Load(origin, ahead))
-            load.ahead = min(load.ahead, ahead)
-            if event.number >= load.next:
-                load.waiting[event.number] = event
-                self._changed.notify()
+        newest = self._newest
+        if origin > newest.origin:
+            self._newest = _Load(event.load, origin, ahead, event.number)
+            missing = event.number - 1
+        elif event.load == newest.name:
+            missing = event.number - newest.last - 1
+            newest.ahead = min(newest.ahead, ahead)
+            newest.last = event.number
+        elif event.kind in LOST_WITH_ITS_PAGE:
+            return
+        else:
+            missing = 0
+        if missing:
+            log.warning("page_events_missing", count=missing)
+        self._events.put(event)
 
     def clock(self) -> tuple[str, float]:
         """The newest load of the page, and how far `time.monotonic` is ahead of its clock, in ms.
@@ -166,71 +192,23 @@ class EventStream:
         arrives, so the smallest difference is the best and all err the same way: what is to end
         at some time ends too early in the page, never too late. ("", inf) before the first event.
         """
-        with self._changed:
-            if not self._loads:
-                return "", math.inf
-            name, load = max(self._loads.items(), key=lambda item: item[1].origin)
-            return name, load.ahead
+        newest = self._newest
+        return newest.name, newest.ahead
 
     def push_local(self, kind: str, data: Any = None) -> None:
-        """Add an event of our own (the browser died), delivered before what still waits."""
-        event = PageEvent("", 0, kind, time.time(), data)
-        with self._changed:
-            heapq.heappush(self._local, (next(self._local_ids), event))
-            self._changed.notify()
+        """Add an event of our own (the browser died), delivered after what was read before it."""
+        self._events.put(PageEvent("", 0, kind, time.time(), data))
 
     def close(self) -> None:
         """Stop delivering. Waits for a delivery in progress, unless called from one."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
+        self._closed.set()
+        self._events.put(None)
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                while (event := self._take()) is None and not self._closed:
-                    self._changed.wait(self._patience())
-                if event is None:
-                    return
+        while (event := self._events.get()) is not None and not self._closed.is_set():
             try:
                 self._handle(event)
             except Exception:
                 log.exception("page_event_failed", kind=event.kind)
-
-    def _take(self) -> PageEvent | None:
-        """The next event in order; None while it is not there and the gap is young."""
-        if self._closed:
-            return None
-        if self._local:
-            return heapq.heappop(self._local)[1]
-        while self._loads:
-            name, load = min(self._loads.items(), key=lambda item: item[1].origin)
-            if load.next in load.waiting:
-                self._gap_since = None
-                load.next += 1
-                return load.waiting.pop(load.next - 1)
-            if not load.waiting and len(self._loads) == 1:
-                self._gap_since = None
-                return None
-            # Something is missing: a number, or the end of a load that another has replaced.
-            now = time.monotonic()
-            if self._gap_since is None:
-                self._gap_since = now
-            if now - self._gap_since < self._gap_wait:
-                return None
-            self._gap_since = None
-            if load.waiting:
-                first = min(load.waiting)
-                log.warning("page_events_missing", first=load.next, count=first - load.next)
-                load.next = first
-            else:
-                del self._loads[name]
-                self._done.add(name)
-        return None
-
-    def _patience(self) -> float | None:
-        if self._gap_since is None:
-            return None
-        return max(0.001, self._gap_since + self._gap_wait - time.monotonic())

@@ -25,12 +25,11 @@ from urllib3.exceptions import HTTPError
 
 from whatsapp.driver import base, page
 from whatsapp.driver.channel import (
-    CHANNEL,
     EventStream,
+    bridge_script,
     bridge_source,
-    preload_script,
+    new_word,
     run_before_page,
-    spare_network_events,
     wa_js_script,
 )
 from whatsapp.driver.launch import Browser, ChromiumConfig, start_browser
@@ -73,9 +72,11 @@ class ChromiumDriver:
             with self._calls:
                 browser = start_browser(self._config, self._profile, deadline=deadline)
                 self._browser = browser
-                self._stream = EventStream(self._translator.take)
+                word = new_word()
+                self._stream = EventStream(self._translator.take, word=word)
+                self._stream.read(browser.log)
                 threading.Thread(target=self._watch, name="browser-watch", daemon=True).start()
-                self._load_page(browser, until)
+                self._load_page(browser, word, until)
             return self._wait_usable(until)
         except base.DriverError:
             self.close()
@@ -88,17 +89,15 @@ class ChromiumDriver:
             self.close()
             raise
 
-    def _load_page(self, browser: Browser, until: float) -> None:
-        wa_js = wa_js_script(self._config.url, wa_js_source(self._config.wa_js))
+    def _load_page(self, browser: Browser, word: str, until: float) -> None:
+        url = self._config.url
         browser.set_timeout(max(1.0, until - time.monotonic()))
-        run_before_page(browser.web, browser.connection, wa_js)
-        browser.web.script.add_event_handler("message", self._on_channel)
-        browser.web.script.add_preload_script(
-            function_declaration=preload_script(self._config.url, bridge_source()),
-            arguments=[{"type": "channel", "value": {"channel": CHANNEL}}],
-        )
-        spare_network_events(browser.web)
-        browser.web.get(self._config.url)
+        for script in (
+            wa_js_script(url, wa_js_source(self._config.wa_js)),
+            bridge_script(url, bridge_source(), word=word),
+        ):
+            run_before_page(browser.web, browser.connection, script)
+        browser.web.get(url)
 
     def _wait_usable(self, until: float) -> base.PageState:
         usable = {base.PageState.QR, base.PageState.CONNECTED}
@@ -174,10 +173,6 @@ class ChromiumDriver:
         if self._stream is not None:
             self._stream.push_local("lost", reason)
         self._translator.stop()
-
-    def _on_channel(self, message: Any) -> None:
-        if message.channel == CHANNEL and self._stream is not None:
-            self._stream.push(message.data["value"])
 
     # ------------------------------------------------------------------------------- calls
 

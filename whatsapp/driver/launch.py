@@ -17,6 +17,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import IO
 
 import structlog
 from selenium.common.exceptions import WebDriverException
@@ -58,6 +59,7 @@ PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "XDG_RUNTIME_DIR
 
 BASE_FLAGS = (
     "--remote-debugging-pipe",  # no DevTools port; the browser ends when chromedriver does
+    "--enable-logging=stderr",  # consoles among it: that is how the page tells us (channel.py)
     "--no-first-run",
     "--no-default-browser-check",
     "--password-store=basic",
@@ -171,6 +173,12 @@ class Browser:
     def group(self) -> int:
         return self.driver.pid
 
+    @property
+    def log(self) -> IO[bytes]:
+        """What the browser logs, its pages' consoles among it; whoever reads it closes it."""
+        assert self.driver.stderr is not None  # noqa: S101  start_group makes it a pipe
+        return self.driver.stderr
+
     def set_timeout(self, seconds: float) -> None:
         """Bound the next WebDriver request, connect and read."""
         self.connection.client_config.timeout = seconds
@@ -199,7 +207,7 @@ class Browser:
 
 
 def start_browser(config: ChromiumConfig, profile: Path, *, deadline: float) -> Browser:
-    """Start chromedriver and a browser with BiDi, showing nothing yet, within `deadline` seconds.
+    """Start chromedriver and a browser, showing nothing yet, within `deadline` seconds.
 
     Raises `Retryable` (``browser_failed``, ``profile_in_use``); nothing is left running then.
     """
@@ -221,30 +229,29 @@ def start_browser(config: ChromiumConfig, profile: Path, *, deadline: float) -> 
             client_config=ClientConfig(
                 remote_server_addr=f"http://127.0.0.1:{port}",
                 timeout=max(1, round(until - time.monotonic())),
-                websocket_timeout=max(1.0, until - time.monotonic()),
-                websocket_interval=0.002,  # Selenium looks for BiDi answers every 100 ms otherwise
                 # Never ask twice by itself: a request may be a send.
                 init_args_for_pool_manager={"init_args_for_pool_manager": {"retries": False}},
             )
         )
         options = ChromeOptions()
         options.binary_location = config.binary
-        options.enable_bidi = True
+        if "headless-shell" in config.binary:
+            # Under its usual name chromedriver waits for a window, which the shell has none of.
+            options.set_capability("browserName", "chrome-headless-shell")
         options.page_load_strategy = "none"
         options.timeouts = {"script": 24 * 3600 * 1000}  # ms; `page.call` has its own ends
         for argument in arguments(config, profile):
             options.add_argument(argument)
         web = Remote(command_executor=connection, options=options)
         return Browser(web, connection, driver, int(web.caps["goog:processID"]), scratch)
-    except (WebDriverException, HTTPError, OSError, KeyError) as error:
+    except BaseException as error:
         end_group(driver.pid, grace=0)
         _discard(driver, scratch)
+        driver.stderr.close()  # type: ignore[union-attr]  # start_group makes it a pipe
+        if not isinstance(error, WebDriverException | HTTPError | OSError | KeyError):
+            raise
         log.warning("browser_failed", error=type(error).__name__)
         raise Retryable("browser_failed", "the browser does not start") from error
-    except BaseException:
-        end_group(driver.pid, grace=0)
-        _discard(driver, scratch)
-        raise
 
 
 def _scratch_directory() -> Path:
@@ -257,7 +264,7 @@ def _scratch_directory() -> Path:
 
 
 def _discard(driver: subprocess.Popen[bytes], scratch: Path) -> None:
-    """Forget a chromedriver whose group has been ended, and its leftovers."""
+    """Forget a chromedriver whose group has been ended, and its leftovers, but not its log."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         driver.wait(timeout=5)
     if driver.stdout:
@@ -275,13 +282,13 @@ def _start_chromedriver(
     """
     for _ in range(3):
         try:
-            driver = start_group([config.chromedriver, "--port=0"], env=env)
+            driver = start_group([config.chromedriver, "--port=0", "--enable-chrome-logs"], env=env)
         except OSError as error:
             raise Retryable("browser_failed", "chromedriver does not start") from error
         if port := _port_of(driver, until):
             return driver, port
         end_group(driver.pid, grace=0)
-        driver.wait()
+        driver.communicate()
         log.warning("chromedriver_failed", status=driver.returncode)
     raise Retryable("browser_failed", "chromedriver does not start")
 

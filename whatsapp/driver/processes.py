@@ -54,7 +54,7 @@ class _Launcher:
                         env=dict(env),
                         stdin=subprocess.DEVNULL,
                         stdout=subprocess.PIPE,
-                        stderr=subprocess.DEVNULL,
+                        stderr=subprocess.PIPE,
                         start_new_session=True,
                     )
                 )
@@ -68,8 +68,9 @@ _launcher = _Launcher()
 def start_group(argv: Sequence[str], *, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start `argv` as leader of a new session and process group that dies with this process.
 
-    Its standard output is a pipe, the rest goes nowhere. Without util-linux's `setpriv` the group
-    still ends on `end_group`, but survives a SIGKILL of this process. Raises `OSError`.
+    Its standard output and error are pipes, which the caller empties. Without util-linux's
+    `setpriv` the group still ends on `end_group`, but survives a SIGKILL of this process. Raises
+    `OSError`.
     """
     setpriv = shutil.which("setpriv")
     tied = [setpriv, "--pdeathsig", "KILL", *argv] if setpriv else list(argv)
