@@ -460,7 +460,6 @@ LOGGING = {
         "httpx": {"level": "WARNING"},
         "selenium": {"level": "WARNING"},
         "urllib3": {"level": "ERROR"},
-        "websocket": {"level": "CRITICAL"},
     },
 }
 structlog.configure(
