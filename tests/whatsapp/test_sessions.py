@@ -6,12 +6,12 @@ import time
 from datetime import timedelta
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connections
 from django.utils import timezone
 
-from whatsapp import leases, linking, processes, tasks, upkeep
+from whatsapp import leases, limits, linking, processes, tasks, upkeep
 from whatsapp.driver.base import SessionLost
-from whatsapp.models import Account, Lease, Profile
+from whatsapp.models import Account, Lease, Message, Profile
 from whatsapp.sessions import NoSlot
 
 PHONES = ["+33639980001", "+33639980002", "+33639980003"]
@@ -280,3 +280,71 @@ def test_the_reconciler_rings_for_people_who_want_to_link_or_unlink(account, run
     linking.request(account, now=timezone.now())
     tasks.ring_waiting()
     assert (account.pk, "browser") in rung
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_drained_worker_takes_nothing_until_it_may_again(three, worker, world, write):
+    assert worker.pool.state == "taking"
+    worker.pool.drain()
+    assert worker.pool.state == "drained"
+    assert not Lease.objects.filter(lease_until__isnull=False).exists()
+    assert Profile.objects.exclude(file="").count() == 3, "saved before they were given back"
+    write(three[0])
+    worker.drive(three[0])
+    assert world.record == []
+    assert worker.pool.undrain()
+    worker.drive(three[0])
+    assert len(world.record) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_draining_waits_for_what_is_being_sent_and_begins_nothing_else(
+    linked, worker, world, write, monkeypatch
+):
+    for phone in ("+33639980101", "+33639980102"):
+        write(linked, phone=phone)
+    began, answered = threading.Event(), threading.Event()
+    driver = worker.pool.get(linked.pk).driver
+    send = driver.send_text
+
+    def send_slowly(*args, **values):
+        began.set()
+        assert answered.wait(20)
+        return send(*args, **values)
+
+    monkeypatch.setattr(driver, "send_text", send_slowly)
+    sending = threading.Thread(target=in_thread, args=(worker.drive, linked))
+    draining = threading.Thread(target=in_thread, args=(worker.pool.drain,))
+    sending.start()
+    assert began.wait(20)
+    draining.start()
+    assert worker.pool.stopping.wait(20)
+    assert worker.pool.state == "draining"
+    assert not worker.pool.undrain(), "not before it is done"
+    assert Lease.objects.get().lease_until is not None
+    answered.set()
+    draining.join(20)
+    sending.join(20)
+    assert worker.pool.state == "drained"
+    assert len(world.record) == 1
+    assert sorted(Message.objects.values_list("state", flat=True))[0] == "queued"
+
+
+def in_thread(work, *args):
+    try:
+        work(*args)
+    finally:
+        connections.close_all()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_has_stopped_does_not_take_accounts_again(linked, worker):
+    worker.pool.stop()
+    assert not worker.pool.undrain()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_account_given_back_is_offered_to_the_other_workers(linked, worker):
+    limits.server().client.flushdb()  # rings of its linking
+    worker.pool.drain()
+    assert limits.server().client.llen("relance:browser") == 1
