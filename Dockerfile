@@ -19,7 +19,8 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends chromium chromium-driver fonts-liberation \
     && rm -rf /var/lib/apt/lists/*
 RUN useradd --create-home --uid 10001 relance \
-    && install -d -o relance -g relance -m 0700 /var/lib/relance/media /var/lib/relance/profiles
+    && install -d -o relance -g relance -m 0700 \
+    /var/lib/relance/media /var/lib/relance/profiles /var/lib/relance/archives
 COPY --from=packages /opt/venv /opt/venv
 WORKDIR /srv/relance
 COPY --from=page /build/node_modules ./node_modules
@@ -32,6 +33,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     DJANGO_SETTINGS_MODULE=relance_project.settings \
     MEDIA_ROOT=/var/lib/relance/media \
     WHATSAPP_SESSION_PATH=/var/lib/relance/profiles \
+    PROFILE_ARCHIVE_PATH=/var/lib/relance/archives \
     CHROMIUM_BINARY=/usr/bin/chromium \
     CHROMEDRIVER_BINARY=/usr/bin/chromedriver
 # Static files are part of the image. Settings want secrets and servers; these end with the command
