@@ -2,7 +2,7 @@
 # nothing is installed twice.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench chaos openapi requirements clean
+.PHONY: help install demo test lint format translations bench chaos openapi requirements clean
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
@@ -40,6 +40,10 @@ lint: ## formatting, types, import rules, migrations, the Compose file, addresse
 format: ## let ruff put the formatting right
 	@$(READY) --dev
 	@$(VENV)/ruff format . && $(VENV)/ruff check --fix .
+
+translations: ## take texts into locale/*/LC_MESSAGES/django.po and compile them
+	@$(READY) --dev
+	@$(VENV)/python -m scripts.translations
 
 bench: ## comparisons against peers and limits; BENCH_ARGS passes through
 	@$(READY) --dev --browser

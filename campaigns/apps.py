@@ -1,9 +1,13 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class CampaignsConfig(AppConfig):
     name = "campaigns"
-    verbose_name = "Campaigns"
+    verbose_name = _("Campaigns")
 
     def ready(self) -> None:
         from campaigns import following  # noqa: F401  connects to whatsapp.signals
+        from relance_project import labels
+
+        labels.translate()  # the models of every app are there by now

@@ -32,6 +32,7 @@ def checks() -> dict[str, list[str]]:
             "vendor.compose-spec",
             "compose.yaml",
         ],
+        "translations": [python, "-m", "scripts.translations", "--check"],
         "registry addresses": [python, "scripts/check_addresses.py"],
         "dead links": [python, "scripts/check_links.py"],
     }

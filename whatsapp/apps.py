@@ -1,9 +1,10 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class WhatsAppConfig(AppConfig):
     name = "whatsapp"
-    verbose_name = "WhatsApp"
+    verbose_name = _("WhatsApp")
 
     def ready(self) -> None:
         from whatsapp import recording  # noqa: F401  connects to whatsapp.signals
