@@ -79,8 +79,8 @@ def test_every_end_of_a_message_is_said_in_words(operator, account, fields, word
 def test_the_page_tells_every_attempt_and_receipt_in_order(operator, account):
     begun = timezone.now() - dt.timedelta(hours=1)
     message = make_message(
-        account, state="read", sending_at=begun, sent_at=begun, delivered_at=begun + dt.timedelta(minutes=1),
-        read_at=begun + dt.timedelta(minutes=2),
+        account, state="read", sending_at=begun, sent_at=begun,
+        delivered_at=begun + dt.timedelta(minutes=1), read_at=begun + dt.timedelta(minutes=2),
     )  # fmt: skip
     Message.objects.update(created_at=begun - dt.timedelta(minutes=5))
     for number, outcome, code in ((1, "retry", "page_not_ready"), (2, "sent", "")):

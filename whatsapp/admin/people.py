@@ -28,7 +28,6 @@ from accounts.console import (
 from whatsapp import contacts
 from whatsapp.models import Account, Contact, Incoming, Media
 
-PEOPLE = 1_000
 ONE_DAY = dt.timedelta(days=1)
 
 
@@ -127,9 +126,9 @@ class IncomingAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
             regions=regions(request, text),
         )
         return rows.filter(
-            Q(contact__in=list(known.values_list("pk", flat=True)[:PEOPLE]))
+            Q(contact__in=lists.some(request, known))
             | Q(account__in=list(numbers.values_list("pk", flat=True)))
-            | Q(pk__in=list(strangers.values_list("pk", flat=True)[:PEOPLE]))
+            | Q(pk__in=lists.some(request, strangers))
         )
 
     @display(description=_("from"))
