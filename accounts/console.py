@@ -207,6 +207,14 @@ class TenantScoped(StaffOfCompany):
         if changed:
             obj.save(update_fields=changed)
 
+    def get_changeform_initial_data(self, request: HttpRequest) -> Any:
+        """Somebody of one company is not asked which."""
+        initial = super().get_changeform_initial_data(request)
+        theirs = list(companies(request))
+        if self.tenant_path == "tenant" and len(theirs) == 1:
+            initial.setdefault("tenant", str(theirs[0]))
+        return initial
+
     def get_list_filter(self, request: HttpRequest) -> Any:
         """By company, where somebody administers several; never the names of other companies."""
         filters = [name for name in super().get_list_filter(request) if name != "tenant"]

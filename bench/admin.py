@@ -197,12 +197,13 @@ def measure(client: Client, name: str, address: str, times: int) -> bool:
         return True
     with CaptureQueriesContext(connection) as context:
         status = client.get(address).status_code
+    queries = len(context)  # now: the next request empties the log
     took = sorted(seconds(lambda: client.get(address)) * 1000 for _ in range(times))
     p95 = took[math.ceil(0.95 * times) - 1]
-    good = len(context) <= QUERIES and p95 <= MILLISECONDS and status == 200
+    good = queries <= QUERIES and p95 <= MILLISECONDS and status == 200
     print(
-        f"{'ok  ' if good else 'MISS'} {name:<10} {address:<62} {status} {len(context):3d} queries "
-        f"goal {QUERIES}  p95 {p95:6.0f} ms goal {MILLISECONDS:.0f}  median {took[times // 2]:6.0f}"
+        f"{'ok  ' if good else 'MISS'} {name:<10} {address:<62} {status} {queries:3d} queries "
+        f"goal {QUERIES}  p95 {p95:6.0f} ms goal {MILLISECONDS:.0f}  best {took[0]:6.0f}"
     )
     sys.stdout.flush()
     return good

@@ -60,6 +60,11 @@ class ImportReport:
     findings_left_out: int = 0
     codes: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def good(self) -> int:
+        """Rows that are, or would be, taken over."""
+        return self.rows - self.refused
+
     def as_json(self) -> dict[str, Any]:
         """Plain values; each finding is an object with the names of `Finding`."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
@@ -305,7 +310,11 @@ class _Importer:
         referrer_id = referrers.get(row.referrer)
         if referrer_id is None:
             findings.append(
-                row.error("referrer", "unknown", f"there is no referrer “{row.referrer}”")
+                row.error(
+                    "referrer",
+                    "unknown",
+                    f"there is no referrer “{row.referrer}”: add them first, or correct the id",
+                )
             )
             return "refused"
         entry = known.get(row.external_id)

@@ -16,7 +16,11 @@ from django.http import QueryDict
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminFileFieldWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from campaigns import texts
 from campaigns.models import Campaign, Referral, Target
@@ -161,9 +165,9 @@ class GridForm(ReferralForm):
                 }
             ),
         )
-        attrs = {"aria-label": _("File for %s") % label, "class": "file"}
+        attrs = {"aria-label": _("File for %s") % label}
         self.fields[f"file-{name}"] = forms.FileField(
-            required=False, widget=forms.FileInput(attrs=attrs)
+            required=False, widget=UnfoldAdminFileFieldWidget(attrs=attrs)
         )
         self.fields[f"drop-{name}"] = forms.BooleanField(required=False)
         self.fields[f"media-{name}"] = forms.IntegerField(

@@ -4,11 +4,9 @@ With SCREENSHOTS set to a folder each page is kept there as a picture, to be loo
 """
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -20,22 +18,6 @@ from tests.admin.test_pages import fill
 from whatsapp.models import Message
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-
-@pytest.fixture
-def chromium(tmp_path):
-    options = webdriver.ChromeOptions()
-    options.add_argument("--headless=new")
-    options.add_argument("--window-size=1400,1000")
-    options.add_argument(f"--user-data-dir={tmp_path / 'profile'}")
-    if os.geteuid() == 0:
-        options.add_argument("--no-sandbox")  # Chromium's own condition for root
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    # The system's driver where there is one: Selenium Manager would look for updates.
-    service = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))
-    driver = webdriver.Chrome(options=options, service=service)
-    yield driver
-    driver.quit()
 
 
 def keep(driver, name):
