@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import api_keys
+from accounts.bodies import paged
 from accounts.models import Activity, ApiKey, Membership
 from accounts.permissions import ADMINISTRATORS
 from accounts.problems import Problem
@@ -110,7 +111,7 @@ class ActivityView(TenantRoute):
             OpenApiParameter("cursor", str, description="From `next` or `previous`"),
             OpenApiParameter("limit", int, description="Lines on a page, 500 at most"),
         ],
-        responses={200: ActivityLine(many=True)},
+        responses=paged(ActivityLine),
     )
     def get(self, request: Request) -> Response:
         asked = ActivityFilter(data=request.query_params)

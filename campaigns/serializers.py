@@ -93,7 +93,7 @@ def _media_of(templates: list[Template]) -> list[dict[str, str]]:
 
 
 class ConnectData(serializers.Serializer[Any]):
-    status = serializers.ChoiceField(choices=["pending", "connected"])
+    status = serializers.ChoiceField(choices=["pending", "connected", "disconnected"])
     qrCode = serializers.CharField(required=False)  # noqa: N815
     qrCodeDataUrl = serializers.CharField(required=False)  # noqa: N815
     expiresAt = serializers.DateTimeField(required=False)  # noqa: N815

@@ -414,7 +414,6 @@ SPECTACULAR_SETTINGS = {
         "ActorKind": "accounts.verbs.ActorKind",
         "Verb": "accounts.verbs.Verb",
         "AgentStatus": ["pending", "connected", "disconnected"],
-        "ReferrerLink": ["pending", "connected"],
     },
 }
 

@@ -233,6 +233,7 @@ class TargetAnswer(serializers.ModelSerializer[Target]):
     referrer = serializers.CharField(source="referral.referrer.external_id")
     name = serializers.CharField(source="referral.name")
     exitReason = serializers.CharField(source="exit_reason")
+    hold = serializers.ChoiceField(choices=Target.Hold.choices, allow_blank=True)
     holdDetail = serializers.CharField(source="hold_detail")
     pausedAt = serializers.DateTimeField(source="paused_at", allow_null=True)
     stepsDone = serializers.IntegerField(source="steps_done")

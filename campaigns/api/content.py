@@ -261,7 +261,7 @@ class StepView(ContentRoute):
     @extend_schema(
         summary="Take a step out",
         description="A step that is part of somebody's history is switched off, not deleted.",
-        responses=wording.Removed,
+        responses={200: wording.Removed},
     )
     def delete(self, request: Request, pk: int) -> Response:
         done = authoring.remove_step(self.step(pk), actor=self.actor, now=timezone.now())

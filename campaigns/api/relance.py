@@ -127,7 +127,7 @@ class DisconnectView(ReferrerRoute):
     @extend_schema(
         summary="Unlink your WhatsApp account",
         description="Logs the linked device out on the phone and forgets the session.",
-        responses=serializers.ConnectAnswer,
+        responses={200: serializers.ConnectAnswer},
         examples=examples.DISCONNECT,
     )
     def delete(self, request: Request) -> Response:
@@ -250,7 +250,7 @@ class DayView(TenantRoute):
     @extend_schema(
         summary="Take one day out",
         description="A day that is part of somebody's history is switched off, not deleted.",
-        responses=serializers.DayDeleted,
+        responses={200: serializers.DayDeleted},
         examples=examples.DAY_DELETED,
     )
     def delete(self, request: Request, day: int) -> Response:
