@@ -6,6 +6,7 @@ import datetime as dt
 import hmac
 import secrets
 import zoneinfo
+from collections.abc import Callable
 from typing import ClassVar
 
 from django.contrib.auth.models import AbstractUser
@@ -86,6 +87,10 @@ class Tenant(models.Model):
 
     def hash(self, text: str, *, purpose: str) -> str:
         """HMAC-SHA256 of `text` in hex, under a key of this company and purpose."""
+        return self.hasher(purpose=purpose)(text)
+
+    def hasher(self, *, purpose: str) -> Callable[[str], str]:
+        """`hash` for many texts: the key is unsealed once."""
         if not self.sealed_pepper:
             made = sealed.seal(secrets.token_bytes(32), purpose="pepper")
             # Two calls at once: the first stays.
@@ -93,7 +98,7 @@ class Tenant(models.Model):
             self.refresh_from_db(fields=["sealed_pepper"])
         pepper = sealed.unseal(bytes(self.sealed_pepper), purpose="pepper")
         key = hmac.digest(pepper, purpose.encode(), "sha256")
-        return hmac.digest(key, text.encode(), "sha256").hex()
+        return lambda text: hmac.digest(key, text.encode(), "sha256").hex()
 
     def clean(self) -> None:
         if not isinstance(self.variables, dict) or not all(

@@ -27,6 +27,7 @@ from campaigns import corrections, deadlocks, exits
 from campaigns.corrections import CHANGEABLE
 from campaigns.models import Payment, Referral, Referrer, Target, Template
 from campaigns.rows import Finding, Reader, Row, Values
+from whatsapp import suppression
 from whatsapp.failpoints import failpoint
 
 __all__ = ["Finding", "ImportReport", "Line", "ReferralSource", "Row", "import_rows"]
@@ -206,6 +207,7 @@ class _Importer:
         findings: list[Finding] = []
         outcomes: dict[int, tuple[str, str]] = {}
         with transaction.atomic():
+            suppression.hold(self.tenant)
             readable = self._read(batch, counts, findings)
             referrers = dict(
                 Referrer.objects.filter(
@@ -249,7 +251,13 @@ class _Importer:
                 counts["refused"] += 1
             else:
                 readable.append(values)
-        return readable
+        forgotten = suppression.suppressed(self.tenant, {row.phone for row in readable})
+        for values in readable if forgotten else ():
+            if values.phone in forgotten:
+                reason = "this person asked to be forgotten"
+                findings.append(values.error("phone", "suppressed", reason))
+                counts["refused"] += 1
+        return [values for values in readable if values.phone not in forgotten]
 
     def _known(self, rows: list[Values]) -> dict[str, _Known]:
         stored = Referral.objects.filter(

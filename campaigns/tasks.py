@@ -6,7 +6,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from campaigns import enrolment, planning, schedule, uploads, user_service
+from campaigns import enrolment, people, planning, schedule, uploads, user_service
 
 
 @shared_task(name="campaigns.tasks.enrol")
@@ -33,3 +33,8 @@ def sync_referrals() -> None:
 @shared_task(name="campaigns.tasks.sweep_uploads")
 def sweep_uploads() -> None:
     uploads.sweep(now=timezone.now())
+
+
+@shared_task(name="campaigns.tasks.finish_deletions")
+def finish_deletions() -> None:
+    people.finish_deletions(now=timezone.now())

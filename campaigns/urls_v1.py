@@ -1,6 +1,6 @@
 from django.urls import path
 
-from campaigns.api import content, messages, referrals, stats, targets
+from campaigns.api import content, messages, people, referrals, stats, targets
 
 _MESSAGE = "messages/<uuid:public_id>"
 _CAMPAIGN = "campaigns/<int:pk>"
@@ -35,6 +35,8 @@ urlpatterns = [
         name="template",
     ),
     path("templates/preview", content.PreviewView.as_view(), name="preview"),
+    path("people/export", people.PersonExportView.as_view(), name="person-export"),
+    path("people/delete", people.PersonDeleteView.as_view(), name="person-delete"),
     path("stats/messages", stats.StatsMessagesView.as_view(), name="stats-messages"),
     path("stats/funnel", stats.StatsFunnelView.as_view(), name="stats-funnel"),
     path("stats/accounts", stats.StatsAccountsView.as_view(), name="stats-accounts"),

@@ -293,6 +293,14 @@ CELERY_BEAT_SCHEDULE = {
         "task": "accounts.tasks.forget_activities",
         "schedule": dt.timedelta(days=1),
     },
+    "forget-texts": {
+        "task": "whatsapp.tasks.forget_texts",
+        "schedule": dt.timedelta(days=1),
+    },
+    "finish-deletions": {
+        "task": "campaigns.tasks.finish_deletions",
+        "schedule": dt.timedelta(minutes=5),
+    },
     "sync-referrals": {
         "task": "campaigns.tasks.sync_referrals",
         "schedule": dt.timedelta(seconds=ENROL_EVERY),
@@ -367,6 +375,7 @@ LEGACY_SERVICE_TENANT: str = env.str("LEGACY_SERVICE_TENANT", "")
 # ------------------------------------------------------------------------------- retention
 
 ACTIVITY_DAYS = positive("RELANCE_ACTIVITY_DAYS", 400)
+MESSAGE_DAYS = positive("RELANCE_MESSAGE_DAYS", 400)
 
 # ------------------------------------------------------------------------------------- API
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from whatsapp import contacts, outbox
+from whatsapp import contacts, outbox, suppression
 from whatsapp.driver.base import Ack, Found, IncomingMessage, Lookup, Receipt
 from whatsapp.failpoints import failpoint
 from whatsapp.models import Account, Attempt, Contact, Incoming, Message
@@ -92,7 +92,13 @@ def store_incoming(account_id: int, message: IncomingMessage, *, now: datetime) 
     """Store a message once and act on a wish to stop. False when it was there already."""
     account = Account.objects.select_related("tenant").get(pk=account_id)
     with transaction.atomic():
+        suppression.hold(account.tenant)
+        forgotten = suppression.suppressed(account.tenant, [message.phone]).get(message.phone)
+        if forgotten is not None and message.sent_at <= forgotten:
+            return False  # deleted here; the page still has it and tells it again
         contact = _contact(account, message)
+        if forgotten is not None and contact is not None:
+            contacts.opt_out(contact, reason="asked to be forgotten", now=now)
         _, created = Incoming.objects.get_or_create(
             account=account,
             wa_id=message.wa_id[:200],

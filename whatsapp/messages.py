@@ -10,7 +10,7 @@ from django.db import transaction
 
 from accounts import phones
 from accounts.activity import SYSTEM, Actor, Verb, record, record_each
-from whatsapp import contacts, doorbells, outbox
+from whatsapp import contacts, doorbells, outbox, suppression
 from whatsapp.models import Account, Contact, Media, Message
 
 # Keys of sequences (campaigns/following.py): one used by hand would take a step's place.
@@ -56,6 +56,9 @@ def send_direct(
     except phones.BadPhone as error:
         raise CannotSend("to", error.code, str(error)) from error
     with transaction.atomic():
+        suppression.hold(account.tenant)
+        if suppression.suppressed(account.tenant, [phone]):
+            raise CannotSend("to", "suppressed", "this person asked to be forgotten")
         ids = contacts.ensure(tenant_id=account.tenant_id, people={phone: ""})
         contact = Contact.objects.get(pk=ids[phone])
         if contact.opted_out_at is not None:

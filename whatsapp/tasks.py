@@ -20,7 +20,7 @@ from django.db import connection
 from django.db.models import Q
 from django.utils import timezone
 
-from whatsapp import doorbells, driving, events, leases, notices, remote, sending
+from whatsapp import doorbells, driving, events, leases, notices, remote, retention, sending
 from whatsapp.driver.base import DriverFactory, Event
 from whatsapp.driver.chromium import ChromiumFactory
 from whatsapp.driver.launch import ChromiumConfig
@@ -49,6 +49,12 @@ def reconcile() -> int:
 def notify_owners() -> int:
     """Tell owners whose accounts need them; returns how many were told."""
     return notices.tell_owners(now=timezone.now())
+
+
+@shared_task(name="whatsapp.tasks.forget_texts")
+def forget_texts() -> int:
+    """Empty texts older than RELANCE_MESSAGE_DAYS; returns how many."""
+    return retention.forget_texts(now=timezone.now())
 
 
 def ring_waiting() -> int:

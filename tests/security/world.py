@@ -23,7 +23,7 @@ from whatsapp.driver.base import QrCode
 from whatsapp.models import Account, Profile
 
 # Parts of addresses that name nothing of anybody's, with a value to call them with.
-NOT_IDS: dict[str, list[Any]] = {"day": [1], "month": [11], "year": [2026]}
+NOT_IDS: dict[str, list[Any]] = {"day": [1], "language": ["fr"]}
 FIRST_ID, FIRST_FOREIGN_ID = 1_000_000, 9_000_000
 # Ids that nobody has.
 NOWHERE: dict[str, list[Any]] = {

@@ -1,0 +1,81 @@
+"""`/api/v1/people/…`: what is known about the person with a phone number, and deleting it.
+
+The number is in the body and never in an address: addresses are written into logs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import phones
+from accounts.bodies import Body, read
+from accounts.models import ApiKey
+from accounts.permissions import ADMINISTRATORS
+from accounts.problems import Problem
+from accounts.routes import TenantRoute
+from campaigns import people
+
+
+class Person(Body):
+    phone = serializers.CharField(max_length=60, help_text="+33639980000, or as written there")
+
+
+class DeletedAnswer(serializers.Serializer[Any]):
+    contacts = serializers.IntegerField()
+    messages = serializers.IntegerField()
+    incoming = serializers.IntegerField()
+    referrals = serializers.IntegerField()
+    targets = serializers.IntegerField()
+    inFlight = serializers.IntegerField(
+        source="in_flight", help_text="Being sent at this moment; deleted within minutes"
+    )
+
+
+class PersonRoute(TenantRoute):
+    roles = ADMINISTRATORS
+    scopes = {"POST": ApiKey.Scope.PEOPLE_WRITE}
+    calls_per_minute = {"POST": 20}
+
+    def phone(self, request: Request) -> str:
+        try:
+            return phones.parse(read(Person, request.data)["phone"], region=self.tenant.region)
+        except phones.BadPhone as error:
+            raise Problem.of_field("phone", error.code, str(error)) from error
+
+
+@extend_schema(tags=["people"])
+class PersonExportView(PersonRoute):
+    @extend_schema(
+        summary="Everything known about a person",
+        description="Table by table. Empty lists when nothing is known.",
+        request=Person,
+        responses={200: serializers.DictField(child=serializers.ListField())},
+    )
+    def post(self, request: Request) -> Response:
+        found = people.export(
+            self.tenant, self.phone(request), actor=self.actor, now=timezone.now()
+        )
+        return Response(found, headers={"Cache-Control": "no-store"})
+
+
+@extend_schema(tags=["people"])
+class PersonDeleteView(PersonRoute):
+    @extend_schema(
+        summary="Delete a person's data",
+        description=(
+            "They leave every sequence, their messages and referrals are deleted, and no import "
+            "follows their number again. This cannot be taken back."
+        ),
+        request=Person,
+        responses={200: DeletedAnswer},
+    )
+    def post(self, request: Request) -> Response:
+        done = people.delete(self.tenant, self.phone(request), actor=self.actor, now=timezone.now())
+        return Response(DeletedAnswer(asdict(done)).data)

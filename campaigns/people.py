@@ -1,0 +1,199 @@
+"""A person's data: handed over, or deleted; the person is whoever has a phone number.
+
+Deleting leaves three things: a hash of the number, so that no import follows the person again;
+payments under the customer's own id, unless the number is that id; and lines of the activity log
+that say what happened without saying to whom. What WhatsApp itself keeps, on the referrer's phone
+and in the browser profile, is not ours to delete: docs/how-to/peoples-data.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db import transaction
+from django.db.models import Model, Q, QuerySet
+
+from accounts import activity
+from accounts.activity import SYSTEM, Actor, Verb
+from accounts.models import Activity, Tenant
+from campaigns import deadlocks, exits
+from campaigns.models import Delivery, Payment, Referral, Target
+from whatsapp import contacts, suppression
+from whatsapp.models import Attempt, Contact, Incoming, Message, Suppression
+
+State = Message.State
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What a deletion took away. `in_flight` messages were being sent: they follow in minutes."""
+
+    contacts: int
+    messages: int
+    incoming: int
+    referrals: int
+    targets: int
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Everything about one person, by their number."""
+
+    contacts: QuerySet[Contact]
+    referrals: QuerySet[Referral]
+    targets: QuerySet[Target]
+    messages: QuerySet[Message]
+    incoming: QuerySet[Incoming]
+    payments: QuerySet[Payment]
+
+
+def _rows(tenant: Tenant, phone: str) -> _Rows:
+    people = Contact.objects.filter(tenant=tenant, phone=phone)
+    lids = list(people.exclude(lid="").values_list("lid", flat=True))
+    referrals = Referral.objects.filter(tenant=tenant, phone=phone)
+    targets = Target.objects.filter(Q(phone=phone) | Q(referral__in=referrals), tenant=tenant)
+    told = Delivery.objects.filter(target__in=targets).values("message_id")
+    wrote = Q(phone=phone) | Q(contact__in=people) | Q(lid__in=lids)
+    return _Rows(
+        contacts=people,
+        referrals=referrals,
+        targets=targets,
+        messages=Message.objects.filter(Q(contact__in=people) | Q(pk__in=told), tenant=tenant),
+        incoming=Incoming.objects.filter(wrote, account__tenant=tenant),
+        payments=Payment.objects.filter(
+            tenant=tenant, external_id__in=referrals.values("external_id")
+        ),
+    )
+
+
+def export(
+    tenant: Tenant, phone: str, *, actor: Actor = SYSTEM, now: datetime
+) -> dict[str, list[dict[str, Any]]]:
+    """All that is stored about the person with `phone` (E.164), table by table, column by column.
+
+    JSON with Django's encoder; lists are empty when nothing is known.
+    """
+    rows = _rows(tenant, phone)
+    found: dict[str, list[dict[str, Any]]] = {
+        "contacts": _columns(rows.contacts),
+        "referrals": _columns(rows.referrals),
+        "targets": _columns(rows.targets),
+        "payments": _columns(rows.payments),
+        "messages": _columns(rows.messages.order_by("id")),
+        "attempts": _columns(Attempt.objects.filter(message__in=rows.messages)),
+        "incoming": _columns(rows.incoming.order_by("id")),
+        "activity": [
+            *_columns(_lines(tenant, Contact, rows.contacts), "at", "verb", "detail"),
+            *_columns(_lines(tenant, Target, rows.targets), "at", "verb", "detail"),
+        ],
+    }
+    activity.record(
+        tenant_id=tenant.pk,
+        verb=Verb.PERSON_EXPORTED,
+        actor=actor,
+        detail={name: len(of) for name, of in found.items()},
+        now=now,
+    )
+    return found
+
+
+@deadlocks.retried
+def delete(tenant: Tenant, phone: str, *, actor: Actor = SYSTEM, now: datetime) -> Deleted:
+    """Delete the person with `phone` (E.164) and never write to them again; may be repeated.
+
+    Locks: the tenant's deletions, contact, referrals, targets, messages, as in exits.py.
+    """
+    with transaction.atomic():
+        suppression.hold(tenant, alone=True)
+        rows = _rows(tenant, phone)
+        contact = rows.contacts.select_for_update().first()
+        list(rows.referrals.select_for_update().order_by("id").values_list("id"))
+        if contact is not None:
+            contacts.opt_out(contact, reason="asked to be forgotten", now=now)
+        exits.exit_phone(
+            tenant_id=tenant.pk, phone=phone, reason=Target.ExitReason.OPTED_OUT, now=now
+        )
+        exits.exit_targets(
+            list(rows.targets.values_list("pk", flat=True)),
+            reason=Target.ExitReason.OPTED_OUT,
+            now=now,
+        )
+        row = suppression.suppress(tenant, phone, now=now)
+        done = _delete(tenant, phone, rows)
+        # A worker has read what it is sending and will write down what became of it.
+        Suppression.objects.filter(pk=row.pk).update(
+            unfinished=contact.pk if contact is not None and done.in_flight else None
+        )
+        activity.record(
+            tenant_id=tenant.pk,
+            verb=Verb.PERSON_DELETED,
+            actor=actor,
+            detail={"messages": done.messages, "referrals": done.referrals},
+            now=now,
+        )
+    return done
+
+
+def finish_deletions(*, now: datetime) -> int:
+    """Delete what was being sent when its receiver was deleted; returns how many are done."""
+    done = 0
+    waiting = Suppression.objects.exclude(unfinished=None).select_related("tenant", "unfinished")
+    for row in waiting:
+        assert row.unfinished is not None  # noqa: S101  by the filter
+        done += not delete(row.tenant, row.unfinished.phone, now=now).in_flight
+    return done
+
+
+def _delete(tenant: Tenant, phone: str, rows: _Rows) -> Deleted:
+    digits = phone.lstrip("+")
+    _forget_names(tenant, Contact, rows.contacts)
+    _forget_names(tenant, Referral, rows.referrals)
+    _forget_names(tenant, Target, rows.targets)
+    _forget_names(tenant, Message, rows.messages)
+    Activity.objects.filter(tenant=tenant, detail__icontains=digits).update(detail={})
+    flying = list(rows.messages.filter(state=State.SENDING).values_list("pk", flat=True))
+    # Lists, not conditions: each deletion takes away what the next condition would look for.
+    messages = list(rows.messages.exclude(pk__in=flying).values_list("pk", flat=True))
+    people = list(rows.contacts.values_list("pk", flat=True))
+    targets = list(rows.targets.values_list("pk", flat=True))
+    referrals = list(rows.referrals.values_list("pk", flat=True))
+    incoming, _by_model = rows.incoming.delete()
+    Payment.objects.filter(tenant=tenant, external_id__contains=digits).delete()
+    Message.objects.filter(pk__in=messages).delete()
+    Target.objects.filter(pk__in=targets).delete()
+    Referral.objects.filter(pk__in=referrals).delete()
+    if not flying:
+        Contact.objects.filter(pk__in=people).delete()
+    return Deleted(
+        contacts=0 if flying else len(people),
+        messages=len(messages),
+        incoming=incoming,
+        referrals=len(referrals),
+        targets=len(targets),
+        in_flight=len(flying),
+    )
+
+
+def _columns(rows: QuerySet[Any], *names: str) -> list[dict[str, Any]]:
+    return [dict(row) for row in rows.values(*names)]
+
+
+def _lines(tenant: Tenant, model: type[Model], rows: QuerySet[Any]) -> QuerySet[Activity]:
+    return Activity.objects.filter(
+        tenant=tenant, subject_type=model._meta.label_lower, subject_id__in=rows.values("pk")
+    )
+
+
+def _forget_names(tenant: Tenant, model: type[Model], rows: QuerySet[Any]) -> None:
+    _lines(tenant, model, rows).update(subject_name="")
+    ids: Iterable[str] = [str(pk) for pk in rows.values_list("pk", flat=True)]
+    kind = ContentType.objects.get_for_model(model)
+    LogEntry.objects.filter(content_type=kind, object_id__in=ids).update(
+        object_repr="(deleted)", change_message=""
+    )

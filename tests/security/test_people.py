@@ -1,0 +1,297 @@
+"""A person's data: handed over in full, deleted for good, and never followed again."""
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import pytest
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.utils import timezone
+
+from accounts import activity
+from accounts.activity import Actor, Verb
+from accounts.models import Activity
+from campaigns import people, referrals, tasks
+from campaigns.models import Delivery, Payment, Referral, Target
+from campaigns.rows import Row
+from tests import companies, factories
+from tests.factories import NOW
+from whatsapp import inbox, messages, outbox, retention, suppression
+from whatsapp.driver.base import IncomingMessage
+from whatsapp.models import Attempt, Contact, Incoming, Message, Suppression
+
+PHONE = "+33639989876"
+DIGITS = PHONE[1:]
+NAME = "Zénobie Quatremaille"
+OLGA = Actor("user", "olga")
+
+
+def tell(account, body="Merci !", *, sent_at, wa_id="in-1"):
+    message = IncomingMessage(
+        wa_id=wa_id, chat_id=f"{DIGITS}@c.us", phone=PHONE, lid="777@lid", name=NAME, kind="chat",
+        body=body, sent_at=sent_at,
+    )  # fmt: skip
+    return inbox.store_incoming(account.pk, message, now=sent_at)
+
+
+def put_into(tenant, *, state="sent"):
+    """`PHONE` in every place where a number or a name can be."""
+    referrer = factories.make_referrer(tenant)
+    referral = factories.make_referral(referrer, phone=PHONE, name=NAME, external_id=f"c-{DIGITS}")
+    target = factories.make_target(referral)
+    contact = Contact.objects.create(tenant=tenant, phone=PHONE, name=NAME, lid="777@lid")
+    message = outbox.queue(
+        tenant=tenant, account=target.account, contact=contact, idempotency_key=f"{DIGITS}-1",
+        body=f"Bonjour {NAME}, {PHONE}", now=NOW,
+    )  # fmt: skip
+    fields = {
+        "state": state, "sending_at": NOW, "not_after": NOW, "fence": 1, "error": f"to {PHONE}",
+        "wa_id": f"true_{DIGITS}@c.us_3EB0", "chat_id": f"{DIGITS}@c.us",
+    }  # fmt: skip
+    if state == "sent":
+        fields["sent_at"] = NOW
+    Message.objects.filter(pk=message.pk).update(**fields)
+    Attempt.objects.create(
+        message=message, account=target.account, number=1, fence=1, worker="w",
+        wa_id=f"true_{DIGITS}@c.us_3EB0", usage_day=NOW.date(), intent_at=NOW,
+    )  # fmt: skip
+    Delivery.objects.create(target=target, number=1, language="fr", message=message)
+    tell(target.account, f"Je suis {NAME}", sent_at=NOW)
+    Payment.objects.create(tenant=tenant, external_id=f"c-{DIGITS}", paid_at=NOW)
+    for subject in (referral, contact, target):
+        activity.record(tenant_id=tenant.pk, verb=Verb.EXITED, subject=subject, now=NOW)
+    user = factories.make_user(tenant)
+    for row in (referral, contact):
+        LogEntry.objects.create(
+            user=user, content_type=ContentType.objects.get_for_model(row), object_id=row.pk,
+            object_repr=f"{row} {PHONE}", action_flag=CHANGE, change_message=f"was {PHONE}",
+        )  # fmt: skip
+    return target
+
+
+def places(*needles):
+    """table.column of every row of every table that holds one of `needles` in any column."""
+    found = []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT table_name, column_name FROM information_schema.columns "
+            "WHERE table_schema = 'public' ORDER BY 1, 2"
+        )
+        for table, column in cursor.fetchall():
+            for needle in needles:
+                cursor.execute(
+                    f'SELECT count(*) FROM "{table}" WHERE "{column}"::text ILIKE %s',  # noqa: S608
+                    [f"%{needle}%"],
+                )
+                if cursor.fetchone()[0]:
+                    found.append(f"{table}.{column}")
+    return found
+
+
+@pytest.fixture
+def acme(db):
+    return companies.acme()
+
+
+def test_after_deleting_the_number_and_the_name_are_in_no_table_and_no_file(acme, settings):
+    put_into(acme.tenant)
+    assert len(places(DIGITS, NAME)) > 15
+
+    done = people.delete(acme.tenant, PHONE, actor=OLGA, now=timezone.now())
+
+    assert places(DIGITS, NAME) == []
+    assert (done.messages, done.incoming, done.referrals, done.targets) == (1, 1, 1, 1)
+    assert done.in_flight == 0
+    for file in Path(settings.MEDIA_ROOT).rglob("*"):
+        assert file.is_dir() or DIGITS.encode() not in file.read_bytes()
+    (line,) = Activity.objects.filter(verb="person_deleted")
+    assert (line.actor_name, line.subject_name) == ("olga", "")
+
+
+def test_the_same_number_at_another_company_stays(acme):
+    other = companies.other()
+    put_into(acme.tenant)
+    put_into(other.tenant)
+
+    people.delete(acme.tenant, PHONE, now=timezone.now())
+
+    assert Contact.objects.get().tenant == other.tenant
+    assert Referral.objects.get().tenant == other.tenant
+    assert not suppression.suppressed(other.tenant, [PHONE])
+
+
+def test_other_people_stay(acme):
+    target = put_into(acme.tenant)
+    neighbour = factories.make_target(factories.make_referral(target.referral.referrer))
+
+    people.delete(acme.tenant, PHONE, now=timezone.now())
+
+    assert list(Target.objects.all()) == [neighbour]
+    assert neighbour.state == "active"
+
+
+def test_what_is_being_sent_is_deleted_when_that_is_over(acme):
+    put_into(acme.tenant, state="sending")
+
+    done = people.delete(acme.tenant, PHONE, now=timezone.now())
+
+    assert done.in_flight == 1
+    message = Message.objects.get()
+    tasks.finish_deletions()
+    assert Message.objects.exists()  # still under way
+    assert outbox.move(message, to="sent", when=["sending"], now=NOW, sent_at=NOW)
+    tasks.finish_deletions()
+    assert places(DIGITS, NAME) == []
+    assert Suppression.objects.get().unfinished is None
+
+
+def test_deleting_twice_and_deleting_a_stranger_do_no_harm(acme):
+    put_into(acme.tenant)
+    people.delete(acme.tenant, PHONE, now=timezone.now())
+
+    again = people.delete(acme.tenant, PHONE, now=timezone.now())
+
+    assert (again.contacts, again.messages, again.referrals) == (0, 0, 0)
+    assert Suppression.objects.count() == 1
+
+
+# ------------------------------------------------------------------------------ never again
+
+
+def test_no_import_follows_a_deleted_person(acme):
+    referrer = factories.make_referrer(acme.tenant, external_id="amina")
+    people.delete(acme.tenant, PHONE, now=timezone.now())
+    row = Row(
+        row=2, external_id="new-id", referrer=referrer.external_id, name=NAME,
+        phone="06 39 98 98 76", registered_at=NOW.isoformat(),
+    )  # fmt: skip
+
+    report = referrals.import_rows(acme.tenant, [row], now=NOW)
+
+    assert (report.created, report.refused) == (0, 1)
+    (finding,) = report.findings
+    assert (finding.field, finding.code) == ("phone", "suppressed")
+    assert DIGITS not in str(finding)
+    assert not Referral.objects.exists()
+    suppression.allow(acme.tenant, PHONE)
+    assert referrals.import_rows(acme.tenant, [row], now=NOW).created == 1
+
+
+def test_nobody_writes_to_a_deleted_person_directly(acme):
+    account = factories.make_account(acme.tenant)
+    people.delete(acme.tenant, PHONE, now=timezone.now())
+
+    with pytest.raises(messages.CannotSend) as refused:
+        messages.send_direct(
+            account=account, contact_phone=PHONE, body="Bonjour", idempotency_key="k", now=NOW
+        )
+
+    assert (refused.value.field, refused.value.code) == ("to", "suppressed")
+    assert not Contact.objects.exists()
+
+
+def test_old_messages_that_the_page_tells_again_are_not_stored_again(acme):
+    target = put_into(acme.tenant)
+    account = target.account
+    now = timezone.now()
+    people.delete(acme.tenant, PHONE, now=now)
+
+    assert not tell(account, sent_at=now - dt.timedelta(days=1))
+    assert not Incoming.objects.exists()
+    assert tell(account, "Bonjour ?", sent_at=now + dt.timedelta(days=1), wa_id="in-2")
+    contact = Contact.objects.get()
+    assert contact.opt_out_reason == "asked to be forgotten"
+
+
+def test_the_hash_cannot_be_made_by_trying_out_numbers_without_the_companys_key(acme):
+    other = companies.other()
+    for tenant in (acme.tenant, other.tenant):
+        suppression.suppress(tenant, PHONE, now=NOW)
+
+    hashes = set(Suppression.objects.values_list("phone_hash", flat=True))
+    assert len(hashes) == 2
+    assert PHONE not in str(hashes)
+
+
+# ----------------------------------------------------------------------------- handing over
+
+
+def test_an_export_holds_everything_and_is_recorded_without_the_number(acme, capsys):
+    put_into(acme.tenant)
+    other = companies.other()
+    put_into(other.tenant)
+
+    call_command("person", "export", tenant="acme", phone="06 39 98 98 76")
+
+    found = json.loads(capsys.readouterr().out)
+    assert {name: len(rows) for name, rows in found.items()} == {
+        "contacts": 1, "referrals": 1, "targets": 1, "payments": 1, "messages": 1, "attempts": 1,
+        "incoming": 1, "activity": 2,
+    }  # fmt: skip
+    assert found["messages"][0]["body"] == f"Bonjour {NAME}, {PHONE}"
+    (line,) = Activity.objects.filter(verb="person_exported")
+    assert DIGITS not in str(vars(line))
+
+
+def test_the_command_asks_before_it_deletes(acme):
+    with pytest.raises(CommandError, match="--yes"):
+        call_command("person", "delete", tenant="acme", phone=PHONE)
+    with pytest.raises(CommandError, match="there is no tenant"):
+        call_command("person", "delete", tenant="nobody", phone=PHONE)
+    with pytest.raises(CommandError, match="--phone"):
+        call_command("person", "delete", tenant="acme", phone="x")
+
+
+def test_administrators_export_and_delete_over_the_api(acme):
+    put_into(acme.tenant)
+    max_ = companies.client(acme.people["max"])
+
+    exported = max_.post("/api/v1/people/export", {"phone": PHONE}, format="json")
+    deleted = max_.post("/api/v1/people/delete", {"phone": PHONE}, format="json")
+
+    assert exported.status_code == 200
+    assert exported.json()["contacts"][0]["phone"] == PHONE
+    assert exported["Cache-Control"] == "no-store"
+    assert deleted.json()["messages"] == 1
+    assert places(DIGITS) == []
+    refused = companies.client(acme.people["amina"]).post(
+        "/api/v1/people/delete", {"phone": PHONE}, format="json"
+    )
+    assert refused.status_code == 403
+
+
+@pytest.mark.parametrize("phone", [None, "", "abc", "+1", "\x00", ["+33639980000"], "9" * 61])
+def test_a_number_that_is_none_is_named(acme, phone):
+    for what in ("export", "delete"):
+        answer = companies.client(acme.people["max"]).post(
+            f"/api/v1/people/{what}", {"phone": phone}, format="json"
+        )
+        assert answer.status_code == 400
+        assert answer.json()["errors"][0]["field"] == "phone"
+
+
+# --------------------------------------------------------------------------------- retention
+
+
+def test_texts_are_forgotten_after_the_setting_and_facts_stay(acme, settings):
+    settings.MESSAGE_DAYS = 30
+    put_into(acme.tenant)
+    now = NOW + dt.timedelta(days=29)
+    assert retention.forget_texts(now=now) == 0
+
+    assert retention.forget_texts(now=NOW + dt.timedelta(days=31), batch=1) == 2
+
+    message, incoming = Message.objects.get(), Incoming.objects.get()
+    assert (message.body, message.state, message.sent_at) == ("", "sent", NOW)
+    assert incoming.body == ""
+
+
+def test_texts_of_what_is_not_over_stay(acme, settings):
+    settings.MESSAGE_DAYS = 30
+    put_into(acme.tenant, state="sending")
+    Incoming.objects.all().delete()
+
+    assert retention.forget_texts(now=NOW + dt.timedelta(days=400)) == 0
