@@ -27,6 +27,23 @@ class Person(Body):
     phone = serializers.CharField(max_length=60, help_text="+33639980000, or as written there")
 
 
+class Rows(serializers.ListField):
+    child = serializers.DictField()
+
+
+class PersonAnswer(serializers.Serializer[Any]):
+    """Tables with their columns, as they are stored."""
+
+    contacts = Rows()
+    referrals = Rows()
+    targets = Rows()
+    payments = Rows()
+    messages = Rows()
+    attempts = Rows()
+    incoming = Rows()
+    activity = Rows()
+
+
 class DeletedAnswer(serializers.Serializer[Any]):
     contacts = serializers.IntegerField()
     messages = serializers.IntegerField()
@@ -56,7 +73,7 @@ class PersonExportView(PersonRoute):
         summary="Everything known about a person",
         description="Table by table. Empty lists when nothing is known.",
         request=Person,
-        responses={200: serializers.DictField(child=serializers.ListField())},
+        responses=PersonAnswer,
     )
     def post(self, request: Request) -> Response:
         found = people.export(
@@ -74,7 +91,7 @@ class PersonDeleteView(PersonRoute):
             "follows their number again. This cannot be taken back."
         ),
         request=Person,
-        responses={200: DeletedAnswer},
+        responses=DeletedAnswer,
     )
     def post(self, request: Request) -> Response:
         done = people.delete(self.tenant, self.phone(request), actor=self.actor, now=timezone.now())
