@@ -75,14 +75,14 @@ def _plain_errors() -> Iterator[None]:
     except DatabaseError as error:
         where = settings.DATABASES["default"]
         raise CommandError(
-            f"PostgreSQL at {where['HOST'] or 'localhost'} does not do it: {_first_line(error)}. "
+            f"PostgreSQL at {where['HOST'] or 'localhost'} cannot be used: {_first_line(error)}. "
             "Is it running, is DATABASE_URL right, are its migrations applied? "
             "`manage.py doctor` looks closer.",
             EX_UNAVAILABLE,
         ) from error
     except (OperationalError, RedisError, Unavailable) as error:
         raise CommandError(
-            f"Redis does not do it: {_first_line(error)}. Is it running, are REDIS_URL and its "
+            f"Redis cannot be used: {_first_line(error)}. Is it running, are REDIS_URL and its "
             "password right? `manage.py doctor` looks closer.",
             EX_UNAVAILABLE,
         ) from error
