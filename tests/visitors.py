@@ -20,12 +20,20 @@ AXE = Path(settings.BASE_DIR) / "node_modules/axe-core/axe.min.js"
 
 
 @contextmanager
-def open_chromium(profile: Path) -> Iterator[WebDriver]:
+def open_chromium(profile: Path, *, scripts: bool = True) -> Iterator[WebDriver]:
+    """A browser of its own; in the language that SCREENSHOT_LANGUAGE names, or in English."""
     options = webdriver.ChromeOptions()
     options.add_argument("--headless=new")
     options.add_argument(f"--user-data-dir={profile}")
     if os.geteuid() == 0:
         options.add_argument("--no-sandbox")  # Chromium's own condition for root
+    options.add_experimental_option(
+        "prefs",
+        {
+            "intl.accept_languages": os.environ.get("SCREENSHOT_LANGUAGE", "en"),
+            "profile.managed_default_content_settings.javascript": 1 if scripts else 2,
+        },
+    )
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     # The system's driver where there is one: Selenium Manager would look for updates.
     service = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))

@@ -203,3 +203,27 @@ def test_somebody_logged_out_elsewhere_is_shown_the_log_in(acme, chromium, live_
     acme.people["amina"].save()
 
     WebDriverWait(chromium, 10).until(lambda driver: "/login/" in driver.current_url)
+
+
+def test_without_javascript_everything_works_all_the_same(acme, live_server, tmp_path):
+    referrer = acme.make_referrer("amina", **linked())
+    with open_chromium(tmp_path, scripts=False) as driver:
+        Visitor(driver, live_server.url, acme.people["amina"])
+
+        def press(css, *, then):
+            driver.find_element(By.CSS_SELECTOR, css).click()
+            WebDriverWait(driver, 10).until(lambda _: then in driver.page_source)
+
+        driver.get(live_server.url + "/")
+        press("#sending", then="Sending is paused")
+        referrer.account.refresh_from_db()
+        assert referrer.account.sending_paused_at is not None
+        press("#disconnect", then="Disconnect your WhatsApp?")
+        press("button.danger", then="Disconnecting")
+        Account.objects.update(logout_requested_at=None)
+        press("noscript a", then="Disconnected")
+        press("#link", then="Fetching your code")
+        code = QrCode(text="2@code", seq=1)
+        referrer.account.refresh_from_db()
+        linking.publish_qr(referrer.account, code)
+        WebDriverWait(driver, 10).until(lambda _: driver.find_elements(By.CSS_SELECTOR, ".qr"))
