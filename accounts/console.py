@@ -154,6 +154,9 @@ class TenantScoped(StaffOfCompany):
 
     tenant_path = "tenant"
     list_before_template = "admin/questions.html"
+    # What an empty list says is to be done next, and the name of the page for it.
+    if_empty: Any = ""
+    if_empty_page = ""
     list_per_page = 25
     list_max_show_all = 200
     # Counting millions of rows twice for a list of some helps nobody.

@@ -45,6 +45,8 @@ class CampaignAdmin(TenantScoped, ConsoleAdmin):
     readonly_fields = ["state_label"]
     actions_detail = ["write_texts", "rehearse", "export", "activate", "deactivate"]
     actions_list = ["import_texts"]
+    if_empty = _("No campaign is written yet: add one, or import its texts from a file.")
+    if_empty_page = "admin:campaigns_campaign_add"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)

@@ -104,6 +104,11 @@ class TargetAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
     ordering = ["-id"]
     actions = ["pause", "resume", "retry", "take_out"]
     actions_detail = ["pause_one", "resume_one", "retry_one", "take_out_one"]
+    if_empty = _(
+        "Nobody is followed yet. Somebody is as soon as a campaign is active, referrals are "
+        "imported, and their referrer's WhatsApp account is linked."
+    )
+    if_empty_page = "admin:campaigns_referral_import_csv"
     change_form_outer_before_template = "admin/campaigns/target/story.html"
     readonly_fields = ["hold_label"]
     fields = [

@@ -65,6 +65,8 @@ class ReferrerForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at
 @admin.register(Referrer)
 class ReferrerAdmin(TenantScoped, ConsoleAdmin):
     form = ReferrerForm
+    if_empty = _("Nobody refers yet: add each referrer with their id, before their referrals come.")
+    if_empty_page = "admin:campaigns_referrer_add"
     list_display = [
         "name", "external_id", "tenant", "account_status", "subscribed", "enrolment_paused",
         "unpaid",
@@ -133,6 +135,8 @@ class ReferralAdmin(TenantScoped, ConsoleAdmin):
     ordering = ["-id"]
     actions = ["mark_paid", "export_csv"]
     actions_list = ["import_csv"]
+    if_empty = _("No referral has come in yet: import a CSV file, or push them over the API.")
+    if_empty_page = "admin:campaigns_referral_import_csv"
     # A corrected phone number changes who is followed: an import does that as one transaction.
     fields = [*FROM_IMPORTS, "name", "language"]
     readonly_fields = FROM_IMPORTS

@@ -1,6 +1,7 @@
 """Who is followed: questions, what may be done, a confirmation that counts, and the whole story."""
 
 import datetime as dt
+import re
 
 import pytest
 from django.utils import timezone
@@ -209,3 +210,12 @@ def test_a_page_has_the_buttons_that_are_legal(operator, referrer):
 def test_a_number_that_is_nobodys_is_refused(operator, number):
     for page in ("change", "pause", "take-out"):
         assert operator.get(f"{LIST}{number}/{page}/").status_code in {302, 403, 404}
+
+
+@pytest.mark.parametrize("name", ["target", "campaign", "referral", "referrer"])
+def test_an_empty_list_says_what_is_to_be_done_next(manager, acme, name):
+    page = manager.get(f"/admin/campaigns/{name}/").content.decode()
+    (address,) = re.findall(r'id="if-empty">.*?href="([^"]+)"', page)
+
+    assert manager.get(address).status_code == 200
+    assert "if-empty" not in manager.get(f"/admin/campaigns/{name}/?q=x").content.decode()
