@@ -18,7 +18,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from accounts import lists
-from accounts.lists import QuickPaginator
+from accounts.lists import QuickChangeList, QuickPaginator
 from accounts.models import Membership, Tenant
 from accounts.permissions import ADMINISTRATORS
 
@@ -176,6 +176,9 @@ class TenantScoped(StaffOfCompany):
         if key not in read:
             read[key] = super().get_object(request, object_id, from_field)
         return read[key]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[QuickChangeList]:  # noqa: ARG002
+        return QuickChangeList
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

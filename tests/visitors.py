@@ -83,10 +83,10 @@ class Visitor:
             self.wide(width, max(height, 640))
             self.driver.save_screenshot(str(Path(folder) / f"{name}.png"))
 
-    def violations(self):
-        """What axe-core calls serious or critical, as sentences."""
+    def violations(self, inside="html"):
+        """What axe-core calls serious or critical there, as sentences."""
         self.driver.execute_script(AXE.read_text())
-        found = self.driver.execute_async_script("axe.run().then(arguments[0])")
+        found = self.driver.execute_async_script("axe.run(arguments[0]).then(arguments[1])", inside)
         return [
             f"{one['id']}: {one['help']}: {node['html'][:120]} {node.get('failureSummary', '')}"
             for one in found["violations"]

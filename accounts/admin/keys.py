@@ -108,7 +108,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at r
     scopes = forms.MultipleChoiceField(
         choices=ApiKey.Scope,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        help_text=_("What the program may do, beside what its role allows."),
+        help_text=_("What the program may do, within what its role allows."),
     )
 
     class Meta:

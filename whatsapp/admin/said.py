@@ -86,7 +86,7 @@ class MessageAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
     change_form_outer_before_template = "admin/whatsapp/message/story.html"
     fieldsets = [
         (None, {"fields": ["tenant", "account", "contact", "kind", "body", "media"]}),
-        (_("Raw"), {"fields": ["error_code", "error", "attempts_made", "retries", "due_at"]}),
+        (_("In detail"), {"fields": ["error_code", "error", "attempts_made", "retries", "due_at"]}),
         (_("Ids"), {"fields": ["public_id", "idempotency_key", "wa_id", "chat_id"]}),
     ]
 
