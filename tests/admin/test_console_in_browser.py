@@ -58,12 +58,16 @@ def test_the_qr_code_on_an_accounts_page_follows_each_rotation_until_it_is_linke
     def code():
         return driver.find_element(By.CSS_SELECTOR, ".console-qr").get_attribute("src")
 
+    def seconds_left():
+        minutes, seconds = driver.find_element(By.CSS_SELECTOR, "time.countdown").text.split(":")
+        return 60 * int(minutes) + int(seconds)
+
     linking.publish_qr(account, QrCode("2@first", 1))
     first = wait(operator, code)
     linking.publish_qr(account, QrCode("2@second", 2))
     wait(operator, lambda: code() != first)
-    left = driver.find_element(By.CSS_SELECTOR, "time.countdown").text
-    wait(operator, lambda: driver.find_element(By.CSS_SELECTOR, "time.countdown").text < left)
+    left = seconds_left()
+    wait(operator, lambda: seconds_left() < left)
 
     linking.note_scan(account.pk)
     wait(operator, lambda: "SCANNED: LINKING" in text_of(operator, "#account-live"))
