@@ -450,6 +450,8 @@ LOGGING = {
             "()": structlog.stdlib.ProcessorFormatter,
             "processors": [
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                # Before redaction: what an error says is as private as what is said of it.
+                structlog.processors.format_exc_info,
                 redaction.redact,
                 structlog.processors.JSONRenderer()
                 if env.bool("LOG_JSON", False)
