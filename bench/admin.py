@@ -14,8 +14,9 @@ import sys
 from collections.abc import Iterator
 
 from bench import scratch  # first: sets Django up
+from bench.figures import seconds
 from bench.planning import fill
-from bench.scratch import run, seconds
+from bench.scratch import run
 
 # isort: split
 from django.contrib import admin

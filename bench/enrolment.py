@@ -12,7 +12,8 @@ import datetime as dt
 import sys
 
 from bench import scratch  # first: sets Django up
-from bench.scratch import median, run, seconds, verdict
+from bench.figures import median, seconds, verdict
+from bench.scratch import run
 
 # isort: split
 from accounts.models import Tenant

@@ -1,6 +1,6 @@
 """Fifty linked accounts live at once in one browser worker, all of them sending within limits.
 
-    python -m bench.sessions --fifty chromium-headless-shell
+    python -m bench.fifty [chromium] [chromium-headless-shell]
 
 The worker is the product's (``celery worker -Q browser``) on a real PostgreSQL and Redis, started
 as in the demo. Accounts are linked three at a time, for two cores start no more browsers than that
@@ -10,9 +10,11 @@ Weighed is the worker with all its browsers, while they send and after it.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import itertools
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,8 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bench import scratch
+from bench.figures import verdict
 from bench.scratch import run as run_sql
-from bench.scratch import verdict
 
 # isort: split
 from django.conf import settings
@@ -192,3 +194,14 @@ def send_all(accounts: list[Account], weigh: Callable[[], float]) -> tuple[float
     if left:
         print(f"     {left} messages not sent, load {os.getloadavg()[0]:.1f}")
     return time.monotonic() - began, busy
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("drivers", nargs="*", metavar="driver", default=["chromium"])
+    results = [run(driver) for driver in parser.parse_args().drivers]
+    return int(not all(results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -14,7 +14,7 @@ import sys
 import threading
 
 from bench import scratch  # first: sets Django up
-from bench.scratch import seconds, verdict
+from bench.figures import seconds, verdict
 
 # isort: split
 from django.conf import settings

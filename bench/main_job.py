@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import scratch  # first: sets Django up
-from bench.scratch import run, seconds, verdict
+from bench.figures import seconds, verdict
+from bench.scratch import run
 
 # isort: split
 import httpx

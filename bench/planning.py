@@ -16,7 +16,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from bench import scratch  # first: sets Django up
-from bench.scratch import median, run, seconds, verdict
+from bench.figures import median, seconds, verdict
+from bench.scratch import run
 
 # isort: split
 from django.db import connection, transaction

@@ -9,7 +9,7 @@ import argparse
 import sys
 
 from bench import scratch  # noqa: F401  first: sets Django up
-from bench.scratch import seconds, verdict
+from bench.figures import seconds, verdict
 
 # isort: split
 from campaigns import rendering

@@ -9,10 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import statistics
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from django.apps import apps
@@ -52,20 +49,3 @@ def run(statement: str, params: dict[str, Any] | None = None) -> int:
     with connection.cursor() as cursor:
         cursor.execute(statement, params)
         return int(cursor.rowcount)
-
-
-def seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-def median(work: Callable[[], object], times: int) -> float:
-    return statistics.median(seconds(work) for _ in range(times))
-
-
-def verdict(what: str, value: float, goal: str, *, met: bool, unit: str = "x") -> bool:
-    """Print one figure beside its goal; returns whether it is met."""
-    print(f"{'ok  ' if met else 'MISS'} {what:<58} {value:8.2f}{unit:<3} goal {goal}")
-    sys.stdout.flush()
-    return met

@@ -26,7 +26,7 @@ import time
 from pathlib import Path
 
 from bench import scratch  # first: sets Django up
-from bench.scratch import verdict
+from bench.figures import verdict
 
 # isort: split
 from django.conf import settings

@@ -1,16 +1,17 @@
 """Memory of linked accounts, beside whatsapp-web.js 1.34.7 unmodified on the same Chromium.
 
-    python -m bench.sessions [--accounts 10] [--heap 40] [--fifty chromium-headless-shell]
+    python -m bench.sessions [--accounts 10] [--heap 40]
 
 One side after the other links the accounts, sends a text from each, rests, and is weighed: the sum
 of the proportional set sizes (a page shared by n processes counts by an n-th in each) of
 
 * ours: all processes of all browsers, a chromedriver each, and this whole Python process, which
-  holds the drivers (and Django, which the peer has not);
+  holds the drivers (without Django, as the peer's process is without a framework; a worker that
+  has it takes some 50 MB more, once);
 * theirs: all processes of all browsers, and the one node process that holds all the clients.
 
 The simulator's page is small where WhatsApp's is not, so every page gets `--heap` MB of numbers
-besides, on both sides; 0 weighs without. `--fifty` runs 50 accounts in one worker; see fifty.py.
+besides, on both sides; 0 weighs without.
 """
 
 from __future__ import annotations
@@ -24,11 +25,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import scratch  # noqa: F401  first: sets Django up
-from bench.scratch import verdict
-
-# isort: split
-from bench import fifty
 from bench.browsers import (
     MARK,
     Ours,
@@ -39,6 +35,7 @@ from bench.browsers import (
     pss,
     tls_simulator,
 )
+from bench.figures import verdict
 from whatsapp.simulator.process import SimulatorProcess
 
 MEGABYTE = 1 << 20
@@ -54,16 +51,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--accounts", type=int, default=10)
     parser.add_argument("--heap", type=int, default=40, help="MB of numbers in each page")
-    parser.add_argument(
-        "--fifty",
-        action="append",
-        choices=("chromium", "chromium-headless-shell"),
-        help="instead: 50 accounts live at once in one worker; may be given twice",
-    )
     given = parser.parse_args()
-    if given.fifty:
-        results = [fifty.run(driver) for driver in given.fifty]
-        return int(not all(results))
     return int(not compare(given.accounts, BALLAST % given.heap if given.heap else ""))
 
 

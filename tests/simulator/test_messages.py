@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.simulator.page_socket import ANA, BOB, ME, Bench, on_bench
-from whatsapp.simulator.state import Packet
+from whatsapp.simulator.entities import Packet
 
 GROUP = {"id": "120363000000000001@g.us", "subject": "G", "participants": [ANA, BOB]}
 

@@ -29,7 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--refs", type=int, default=6, help="codes until the page gives up (6)")
     parser.add_argument(
-        "--state", type=Path, metavar="FILE", help="keep linked devices there over a restart"
+        "--state",
+        type=Path,
+        metavar="FILE",
+        help="keep devices and messages there over a restart",
     )
     parser.add_argument(
         "--tls", action="store_true", help="serve https with a key made now; prints its SPKI hash"

@@ -50,7 +50,7 @@ class RecordedMedia:
 
 @dataclass(frozen=True, slots=True)
 class RecordedAttempt:
-    """One try to send: epoch seconds, and an outcome (see `state.Attempt`)."""
+    """One try to send: epoch seconds, and an outcome (see `entities.Attempt`)."""
 
     at: float
     outcome: str
@@ -58,7 +58,7 @@ class RecordedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class RecordedMessage:
-    """A message in the record, see `state.Message`. `account` and `to` are digits; times are
+    """A message in the record, see `entities.Message`. `account` and `to` are digits; times are
     epoch seconds, None for what has not happened; `to` is empty for a group."""
 
     index: int
@@ -76,6 +76,7 @@ class RecordedMessage:
     delivered: float | None
     read: float | None
     deliveries: int
+    silent: bool
     attempts: tuple[RecordedAttempt, ...]
 
     @property

@@ -26,8 +26,9 @@ from whatsapp.simulator.control_input import (
     read_body,
     refuse_strangers,
 )
+from whatsapp.simulator.entities import Device, Group, Inbound, Message
 from whatsapp.simulator.sessions import Session, push_receipts
-from whatsapp.simulator.state import Device, Group, Inbound, Message, World
+from whatsapp.simulator.state import World
 from whatsapp.simulator.wids import GROUP_SERVER, WidError, phone_wid, server_of
 
 MAX_WAIT = 60.0  # seconds that one long poll may take
@@ -232,6 +233,7 @@ class Control:
     async def config(self, body: dict[str, Any]) -> Answer:
         """Change settings (see `behaviour`); answers with all of them."""
         self.world.behaviour.update(body)
+        self.world.save()
         self.world.touch()
         return {"config": self.world.behaviour.describe()}
 
@@ -293,9 +295,9 @@ class Control:
             "notifyName": str(body.get("name") or account.contacts.get(author) or "Somebody"),
         }
         text = str(body.get("body") or "")
-        world.inbound.append(Inbound(stanza_id, phone, author, chat, text, now))
+        world.add_inbound(Inbound(stanza_id, phone, author, chat, text, now))
         for device in world.devices_of(phone):
-            device.push({"type": "message", "msg": message})
+            world.push(device, {"type": "message", "msg": message})
 
     async def receipt(self, body: dict[str, Any]) -> Answer:
         """A receipt for messages: `ids` (stanza ids) and `ack` 2 delivered, 3 read, 4 played."""

@@ -29,7 +29,7 @@ from aiohttp import web
 
 from whatsapp.simulator.control import Control
 from whatsapp.simulator.media import hash_of
-from whatsapp.simulator.sessions import Pairing, Session
+from whatsapp.simulator.sessions import Pairing, Session, travel
 from whatsapp.simulator.state import World
 
 PAGE = Path(__file__).with_name("page")
@@ -133,8 +133,14 @@ class Simulator:
         app.router.add_get("/ws/chat", self.socket)
         app.router.add_post("/mms/upload", self.upload)
         app.router.add_route("*", "/__sim/{op}", Control(self.world).handle)
+        app.on_startup.append(self._go_on)
         app.on_shutdown.append(self._close_sockets)
         return app
+
+    async def _go_on(self, _app: web.Application) -> None:
+        """What was on its way when the last process ended travels on."""
+        for message in self.world.undelivered():
+            self.world.run(travel(self.world, message))
 
     async def page(self, request: web.Request) -> web.Response:
         """WhatsApp Web; for a headless browser the note that it is too old, as the real one."""
@@ -216,7 +222,7 @@ class Simulator:
         if hash_of(body) != request.query.get("hash"):
             raise web.HTTPBadRequest(text="hash: not the SHA-256 of the uploaded body")
         path = "/v/" + secrets.token_hex(12)
-        self.world.uploads[path] = body
+        self.world.keep_upload(path, body)
         return web.json_response({"directPath": path})
 
     async def _close_sockets(self, _app: web.Application) -> None:

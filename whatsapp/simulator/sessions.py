@@ -22,8 +22,9 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from whatsapp.simulator.entities import Account, Device, Group, Message, Packet, Waiting
 from whatsapp.simulator.media import KINDS, MediaError, examine
-from whatsapp.simulator.state import Account, Device, Group, Message, Packet, Waiting, World
+from whatsapp.simulator.state import World
 from whatsapp.simulator.wids import (
     GROUP_SERVER,
     WidError,
@@ -125,22 +126,13 @@ class Session:
             self.device.resume()
             self.world.touch()
         elif kind == "got" and self.device is not None:
-            self._confirmed(self.device, int(packet["n"]))
+            self.world.confirm(self.device, int(packet["n"]))
         elif kind == "call":
             self._spawn(self._answer(packet))
 
     def _speaks(self) -> bool:
         """Whether this socket is the one that its device talks through now."""
         return self.device is not None and self.device.line is self
-
-    def _confirmed(self, device: Device, number: int) -> None:
-        packet = device.pending.get(number)
-        device.confirm(number)
-        if packet is not None and packet["type"] == "message":
-            for inbound in self.world.inbound:
-                if inbound.id == packet["msg"]["id"] and inbound.account == device.phone:
-                    inbound.got = inbound.got or self.world.now()
-        self.world.touch()
 
     # ------------------------------------------------------------------ pairing
 
@@ -307,6 +299,7 @@ class Session:
 
         first = message.received is None
         if first or not world.behaviour.dedup:
+            message.silent = fate == "lost"
             world.note_delivery(message)
             world.uploads.pop(str(args["msg"].get("directPath")), None)
         again = "duplicate" if world.behaviour.dedup else "delivered_again"
@@ -315,7 +308,7 @@ class Session:
         delays = world.behaviour.of(phone).delays
         if first:
             # Not a task of this session: messages travel on when the page is gone.
-            world.run(self._travel(account, message, silent=fate == "lost"))
+            world.run(travel(world, message))
         if fate == "cut":
             self.hang_up()
         if fate != "ack":
@@ -359,24 +352,25 @@ class Session:
             return CallError(404, "not on WhatsApp")
         return None
 
-    async def _travel(self, account: Account, message: Message, *, silent: bool) -> None:
-        """The way of an accepted message to its recipient; receipts come back unless `silent`."""
-        delays = self.world.behaviour.of(message.phone).delays
-        await asyncio.sleep(delays.ack_delay)
-        for step, seconds in (
-            ("delivered", delays.delivered_after),
-            ("read", delays.read_after),
-        ):
-            if seconds is None:
-                return
-            await asyncio.sleep(seconds)
-            self.world.mark(message, "delivered" if step == "delivered" else "read")
-            if not silent:
-                push_receipts(self.world, account, message, _RECEIPT_ACK[step])
-
 
 class _NeverAnswered(Exception):
     """The page gets no answer to its call."""
+
+
+async def travel(world: World, message: Message) -> None:
+    """The way of an accepted message to its recipient; receipts come back unless it is silent."""
+    delays = world.behaviour.of(message.phone).delays
+    await asyncio.sleep(delays.ack_delay)
+    for step, seconds in (
+        ("delivered", delays.delivered_after),
+        ("read", delays.read_after),
+    ):
+        if seconds is None:
+            return
+        await asyncio.sleep(seconds)
+        world.mark(message, "delivered" if step == "delivered" else "read")
+        if not message.silent:
+            push_receipts(world, world.accounts[message.account], message, _RECEIPT_ACK[step])
 
 
 def push_receipts(world: World, account: Account, message: Message, ack: int) -> None:
@@ -390,7 +384,8 @@ def push_receipts(world: World, account: Account, message: Message, ack: int) ->
         receivers = [world.directory.lid(p) for p in group.participants if p != account.phone]
     for device in world.devices_of(account.phone):
         for receiver in receivers:
-            device.push(
+            world.push(
+                device,
                 {
                     "type": "receipt",
                     "ids": [message.stanza_id],
@@ -398,5 +393,5 @@ def push_receipts(world: World, account: Account, message: Message, ack: int) ->
                     "ack": ack,
                     "ts": int(world.now()),
                     "participant": receiver,
-                }
+                },
             )

@@ -1,12 +1,15 @@
 """What the pretended WhatsApp knows: accounts, linked devices, the directory and the record.
 
-Everything lives in one `World`, in memory, and is touched by the event loop's thread only.
+Everything lives in one `World`, in memory, and is touched by the event loop's thread only. With a
+state file it outlives the process: accounts, devices and settings are in that file, and what was
+said in a journal beside it.
 Times are epoch seconds (floats); phones are digits, see `wids`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -14,12 +17,24 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from whatsapp.simulator.behaviour import Behaviour
 from whatsapp.simulator.directory import Directory
+from whatsapp.simulator.entities import (
+    Account,
+    Attempt,
+    Device,
+    Group,
+    Inbound,
+    Line,
+    Message,
+    Packet,
+    Waiting,
+)
+from whatsapp.simulator.journal import Journal
 from whatsapp.simulator.media import MediaFacts
 from whatsapp.simulator.wids import GROUP_SERVER, phone_wid, server_of
 
@@ -40,151 +55,7 @@ _COUNTED_AS = {
     "swallowed": "swallowed",
 }
 
-Packet = dict[str, Any]
 Clock = Callable[[], float]
-
-
-class Line(Protocol):
-    """The open socket of a page (`sessions.Session`)."""
-
-    def send(self, packet: Packet) -> None: ...
-
-    def hang_up(self) -> None: ...
-
-
-@dataclass
-class Group:
-    """`participants` are phones (digits), the account itself among them; `admins` some of them."""
-
-    wid: str
-    subject: str
-    participants: list[str]
-    admins: list[str] = field(default_factory=list)
-    creation: int = 0
-
-
-@dataclass
-class Account:
-    """One WhatsApp account, that is one phone. `contacts` is its address book, phone -> name."""
-
-    phone: str
-    lid: str
-    name: str
-    lid_migrated: bool = False
-    groups: dict[str, Group] = field(default_factory=dict)
-    contacts: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass
-class Device:
-    """A browser linked to an account; `token` is what it proves itself with after a restart.
-
-    `pending` holds, in order, what the page has not confirmed: it is sent again when the page
-    resumes, so nothing is lost with a socket. `line` is set while the page is connected,
-    `listening` once it asked for what it had missed.
-    """
-
-    token: str
-    phone: str
-    linked_at: float
-    pending: dict[int, Packet] = field(default_factory=dict)
-    next_packet: int = 1
-    line: Line | None = None
-    listening: bool = False
-
-    def push(self, packet: Packet) -> None:
-        """Deliver `packet` to the page now, or when it resumes."""
-        numbered = packet | {"n": self.next_packet}
-        self.pending[self.next_packet] = numbered
-        self.next_packet += 1
-        if self.line is not None and self.listening:
-            self.line.send(numbered)
-
-    def resume(self) -> None:
-        """The page is ready: send what it missed, and what comes from now on as it comes."""
-        self.listening = True
-        if self.line is not None:
-            for packet in self.pending.values():
-                self.line.send(packet)
-
-    def confirm(self, number: int) -> None:
-        self.pending.pop(number, None)
-
-
-@dataclass
-class Waiting:
-    """A page that shows a QR code. `text` is all of the code, once the page has told it."""
-
-    ref: str
-    expires_at: float
-    since: float
-    user_agent: str
-    line: Line
-    text: str = ""
-
-
-@dataclass
-class Attempt:
-    """One time a page tried to send a message.
-
-    `outcome`: accepted, duplicate (same stanza id, nothing delivered), delivered_again (the same
-    with `dedup` off), nack:<code>, ack_lost (accepted, but the page does not know), swallowed
-    (never reached the server).
-    """
-
-    at: float
-    outcome: str
-
-
-@dataclass
-class Message:
-    """An outgoing message: one row for each stanza id, account and recipient.
-
-    `phone` is the recipient's digits even if the chat is a LID; empty for a group. `deliveries`
-    counts the copies that the recipient got: 0 when WhatsApp never accepted it.
-    """
-
-    index: int
-    stanza_id: str
-    key: str
-    account: str
-    chat: str
-    phone: str
-    type: str
-    body: str
-    media: MediaFacts | None
-    location: dict[str, Any] | None
-    received: float | None = None
-    acked: float | None = None
-    delivered: float | None = None
-    read: float | None = None
-    deliveries: int = 0
-    attempts: list[Attempt] = field(default_factory=list)
-
-    def describe(self) -> dict[str, Any]:
-        """JSON shape: the fields, `id` for the stanza id and `to` for the phone."""
-        shown = asdict(self)
-        shown["id"] = shown.pop("stanza_id")
-        shown["to"] = shown.pop("phone")
-        return shown
-
-
-@dataclass
-class Inbound:
-    """A message to an account; `got` is when its page confirmed it."""
-
-    id: str
-    account: str
-    phone: str
-    chat: str
-    body: str
-    at: float
-    got: float | None = None
-
-    def describe(self) -> dict[str, Any]:
-        shown = asdict(self)
-        shown["from"] = shown.pop("phone")
-        return shown
 
 
 class World:
@@ -193,13 +64,20 @@ class World:
     def __init__(self, *, state_file: Path | None = None, now: Clock = time.time) -> None:
         self.now = now
         self.state_file = state_file
+        self._journal: Journal | None = None
         self.revision = 0
         self._changed = asyncio.Event()
         self.lines: set[Line] = set()
         self._running: set[asyncio.Task[None]] = set()
         self.forget()
-        if state_file is not None and state_file.exists():
-            self._load(json.loads(state_file.read_text(encoding="utf-8")))
+        if state_file is not None:
+            journal = Journal(state_file.with_name(state_file.name + ".journal"))
+            if state_file.exists():
+                self._load(json.loads(state_file.read_text(encoding="utf-8")))
+                self._replay(journal)
+            else:
+                journal.forget()
+            self._journal = journal
 
     def forget(self) -> None:
         """Back to an empty world with default behaviour. Open sockets are cut."""
@@ -219,6 +97,8 @@ class World:
         self.offline_until: dict[str, float] = {}  # account phone, or "" for everybody
         self._by_id: dict[tuple[str, str, str], Message] = {}
         self._counts: Counter[str] = Counter()
+        if self._journal is not None:
+            self._journal.forget()
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` in the background until it ends or the world is forgotten."""
@@ -302,6 +182,7 @@ class World:
         kind = "refused" if outcome.startswith("nack:") else _COUNTED_AS.get(outcome)
         if kind is not None:
             self._counts[kind] += 1
+        self._note("message", asdict(message))
         self.touch()
 
     def note_delivery(self, message: Message) -> None:
@@ -311,13 +192,43 @@ class World:
             self._counts["messages"] += 1
         message.deliveries += 1
         self._counts["deliveries"] += 1
+        self._note("message", asdict(message))
 
     def mark(self, message: Message, step: Literal["acked", "delivered", "read"]) -> None:
         """Remember when `message` first came to `step`."""
         if getattr(message, step) is None:
             setattr(message, step, self.now())
             self._counts[step] += 1
+            self._note("message", asdict(message))
             self.touch()
+
+    def undelivered(self) -> list[Message]:
+        """Accepted, and still on their way."""
+        return [m for m in self.messages if m.received is not None and m.delivered is None]
+
+    def add_inbound(self, inbound: Inbound) -> None:
+        self.inbound.append(inbound)
+        self._note("inbound", asdict(inbound))
+
+    def push(self, device: Device, packet: Packet) -> None:
+        """Deliver `packet` to the device's page now, or when it resumes."""
+        self._note("push", [device.token, packet])
+        device.push(packet)
+
+    def confirm(self, device: Device, number: int) -> None:
+        """The device's page has got packet `number`."""
+        packet = device.pending.get(number)
+        device.confirm(number)
+        self._note("got", [device.token, number])
+        if packet is not None and packet["type"] == "message":
+            for inbound in self.inbound:
+                if inbound.id == packet["msg"]["id"] and inbound.account == device.phone:
+                    inbound.got = inbound.got or self.now()
+        self.touch()
+
+    def keep_upload(self, path: str, body: bytes) -> None:
+        self.uploads[path] = body
+        self._note("upload", [path, base64.b64encode(body).decode()])
 
     def totals(self) -> dict[str, int]:
         """Counts since the last reset: `messages` accepted, `deliveries` (copies the recipients
@@ -337,8 +248,12 @@ class World:
 
     # ------------------------------------------------------------------ over a restart
 
+    def _note(self, kind: str, data: Any) -> None:
+        if self._journal is not None:
+            self._journal.write(kind, data)
+
     def save(self) -> None:
-        """Write accounts, devices and directory to the state file, if there is one."""
+        """Write accounts, devices, directory and settings to the state file, if there is one."""
         if self.state_file is None:
             return
         kept = {
@@ -348,6 +263,7 @@ class World:
                 for d in self.devices.values()
             ],
             "directory": self.directory.describe(),
+            "config": self.behaviour.describe(),
         }
         fresh = self.state_file.with_name(self.state_file.name + ".new")
         fresh.touch(mode=0o600)
@@ -365,3 +281,39 @@ class World:
             self.accounts[raw["phone"]] = Account(**raw, groups=groups)
         for raw in kept["devices"]:
             self.devices[raw["token"]] = Device(**raw)
+        self.behaviour.update(kept["config"])
+
+    def _replay(self, journal: Journal) -> None:
+        """What was said before; of a message the last line counts."""
+        messages: dict[int, dict[str, Any]] = {}
+        for kind, data in journal.read():
+            if kind == "message":
+                messages[data["index"]] = data
+            elif kind == "inbound":
+                self.inbound.append(Inbound(**data))
+            elif kind == "upload":
+                self.uploads[data[0]] = base64.b64decode(data[1])
+            elif data[0] in self.devices:  # push, got
+                device = self.devices[data[0]]
+                if kind == "push":
+                    device.push(data[1])
+                else:
+                    self.confirm(device, data[1])
+        for raw in messages.values():
+            attempts = [Attempt(**attempt) for attempt in raw.pop("attempts")]
+            media = MediaFacts(**raw.pop("media")) if raw["media"] else raw.pop("media")
+            self.add_message(Message(**raw, media=media, attempts=attempts))
+        self._count_again()
+
+    def _count_again(self) -> None:
+        for message in self.messages:
+            outcomes = [attempt.outcome for attempt in message.attempts]
+            self._counts["attempts"] += len(outcomes)
+            for outcome in outcomes:
+                kind = "refused" if outcome.startswith("nack:") else _COUNTED_AS.get(outcome)
+                if kind is not None:
+                    self._counts[kind] += 1
+            self._counts["messages"] += message.received is not None
+            self._counts["deliveries"] += message.deliveries
+            for step in ("acked", "delivered", "read"):
+                self._counts[step] += getattr(message, step) is not None
