@@ -431,6 +431,13 @@ UNFOLD = {
     "SITE_HEADER": "Relance",
     "SITE_URL": None,
     "SHOW_HISTORY": True,
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda request: static("referrer/icon.svg"),  # noqa: ARG005
+        }
+    ],
     "DASHBOARD_CALLBACK": "campaigns.admin.dashboard.dashboard",
     "STYLES": [lambda request: static("relance/console.css")],  # noqa: ARG005
     "SIDEBAR": {

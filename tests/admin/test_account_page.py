@@ -157,6 +157,21 @@ def test_another_companys_account_is_neither_shown_nor_changed(manager, rival):
     assert (theirs.status, theirs.sending_paused_at) == ("connected", None)
 
 
+@pytest.mark.parametrize("number", [0, 10**30])
+def test_an_account_that_does_not_exist_is_not_found(operator, db, number):
+    assert operator.get(f"/admin/whatsapp/account/{number}/live/").status_code == 404
+
+
+@pytest.mark.parametrize("row", ["", "x", "-1", "9" * 30, "../../../login"])
+def test_coming_back_to_a_page_leads_nowhere_else(operator, acme, row):
+    account = factories.make_account(acme)
+
+    answer = press(operator, account, "pause", from_page=row)
+
+    assert answer.status_code == 302
+    assert answer.url.startswith("/admin/whatsapp/account/")
+
+
 def test_a_page_left_open_after_logging_out_asks_to_log_in(acme):
     answer = Client().get(live(factories.make_account(acme)))
 
