@@ -85,6 +85,7 @@ def arrived(sender: Account, **values: Any) -> list[RecordedMessage]:
                 "delivered": None,
                 "read": None,
                 "deliveries": 1,
+                "silent": False,
                 "attempts": (),
                 **values,
             }
