@@ -438,6 +438,7 @@ UNFOLD = {
             "href": lambda request: static("referrer/icon.svg"),  # noqa: ARG005
         }
     ],
+    "SHOW_LANGUAGES": True,
     "DASHBOARD_CALLBACK": "campaigns.admin.dashboard.dashboard",
     "STYLES": [lambda request: static("relance/console.css")],  # noqa: ARG005
     "SIDEBAR": {

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Tenant
@@ -125,7 +126,10 @@ class Target(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"target {self.pk} ({self.state})"
+        return gettext("target %(id)s (%(state)s)") % {
+            "id": self.pk,
+            "state": self.get_state_display(),
+        }
 
 
 class Delivery(models.Model):

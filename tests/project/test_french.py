@@ -19,10 +19,11 @@ from tests.pages.test_in_browser import STATES
 
 # Words that are the same in both languages.
 SAME = {
+    "en", "english", "fr", "français",
     "agent", "audio", "contact", "contacts", "crontabs", "csv", "date", "dates", "document",
     "email", "esc", "image", "instance", "lid", "media", "message", "messages", "pause", "pid",
     "questions", "relance", "sha256", "source", "text", "text/plain", "variables", "video",
-    "whatsapp", "worker", "· fr", "usernames",
+    "whatsapp", "worker", "worker w", "· fr", "usernames",
 }  # fmt: skip
 # What tests call things, ids, and the names of codes.
 NAMES = re.compile(
@@ -100,6 +101,16 @@ def test_the_admin_is_french(operator):
 
     assert len(paths) > 30
     assert found == {}
+
+
+def test_the_admin_lets_people_choose_their_language(operator):
+    page = operator.get("/admin/", headers={"Accept-Language": "en"}).content.decode()
+    assert 'action="/language/setlang/"' in page
+    assert 'value="fr"' in page
+
+    operator.post("/language/setlang/", {"language": "fr", "next": "/admin/"})
+
+    assert "Vue d’ensemble" in operator.get("/admin/").content.decode()
 
 
 @pytest.mark.parametrize("state", STATES)

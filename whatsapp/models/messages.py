@@ -11,6 +11,7 @@ from django.contrib.postgres.indexes import OpClass
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Upper
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Tenant
@@ -245,7 +246,10 @@ class Message(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"message {self.pk} ({self.state})"
+        return gettext("message %(id)s (%(state)s)") % {
+            "id": self.pk,
+            "state": self.get_state_display(),
+        }
 
 
 class Attempt(models.Model):
