@@ -12,8 +12,8 @@ from rest_framework.response import Response
 
 from accounts import api_keys
 from accounts.bodies import paged
-from accounts.models import Activity, ApiKey, Membership
-from accounts.permissions import ADMINISTRATORS
+from accounts.models import Activity, ApiKey
+from accounts.permissions import ADMINISTRATORS, RANKS
 from accounts.problems import Problem
 from accounts.routes import TenantRoute
 from accounts.serializers import (
@@ -23,9 +23,6 @@ from accounts.serializers import (
     KeyBody,
     KeyDescription,
 )
-
-# Weakest last: nobody issues a key that may do more than they may themselves.
-RANKS = list(Membership.Role.values)
 
 
 @extend_schema(tags=["keys"])

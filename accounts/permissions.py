@@ -14,6 +14,8 @@ from accounts.models import ApiKey, Membership, Tenant
 from accounts.problems import Problem
 from accounts.signed import Service
 
+# Weakest last: nobody issues a key that may do more than they may themselves.
+RANKS = list(Membership.Role.values)
 EVERYBODY = frozenset(Membership.Role.values)
 ADMINISTRATORS = frozenset({Membership.Role.OWNER.value, Membership.Role.MANAGER.value})
 WRITERS = ADMINISTRATORS | {Membership.Role.AGENT.value}

@@ -25,7 +25,8 @@ from accounts.console import (
     confirmed,
     display,
 )
-from accounts.models import ApiKey, ServiceKey
+from accounts.models import ApiKey, Membership, ServiceKey, User
+from accounts.permissions import RANKS
 
 # Unfold's colours; every label says it in words, too.
 KEY_COLOURS = {"live": "success", "expired": "warning", "revoked": "danger"}
@@ -111,6 +112,22 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at r
         help_text=_("What the program may do, within what its role allows."),
     )
 
+    # Set by the admin, which knows who asks.
+    user: User
+
+    def clean(self) -> dict[str, Any]:
+        """Nobody gives a program more than they may themselves, as over the API."""
+        given: dict[str, Any] = super().clean() or {}
+        tenant, role = given.get("tenant"), given.get("role")
+        if tenant is None or role is None or self.user.is_superuser:
+            return given
+        own = Membership.objects.get(tenant=tenant, user=self.user)
+        if RANKS.index(role) < RANKS.index(own.role):
+            self.add_error(
+                "role", _("Your own role is %s: give no higher one.") % own.get_role_display()
+            )
+        return given
+
     class Meta:
         model = ApiKey
         fields = ["tenant", "name", "role", "scopes", "expires_at"]
@@ -141,6 +158,13 @@ class ApiKeyAdmin(TenantScoped, ConsoleAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         return False
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form: Any = super().get_form(request, obj, change=change, **kwargs)
+        form.user = request.user
+        return form
 
     @display(description=_("state"), label=KEY_COLOURS)
     def state(self, key: ApiKey) -> tuple[str, Any]:

@@ -57,6 +57,14 @@ def test_a_key_that_cannot_be_issued_is_refused_beside_its_field(manager, acme, 
     assert not ApiKey.objects.exists()
 
 
+@pytest.mark.parametrize(("role", "issued"), [("owner", 0), ("manager", 1), ("agent", 1)])
+def test_nobody_gives_a_key_more_than_they_may_themselves(manager, acme, role, issued):
+    answer = add(manager, acme, role=role)
+
+    assert ApiKey.objects.count() == issued
+    assert issued or set(answer.context["adminform"].form.errors) == {"role"}
+
+
 def test_nobody_issues_a_key_of_another_company(manager, rival):
     answer = add(manager, rival)
 
