@@ -221,8 +221,9 @@ class Play:
         base = f"http://127.0.0.1:{self.port}"
         self.console.print(
             f"admin      {base}/admin/   user {cast.admin.name}, password {cast.admin.password}\n"
-            f"API        {base}/api/docs/   user {cast.referrers[0].name}, "
+            f"referrer   {base}/   user {cast.referrers[0].name}, "
             f"password {cast.referrers[0].password}\n"
+            f"API        {base}/api/docs/   the same user\n"
             f"simulator  {self.simulator_url}/   phones: {self.simulator_url}/phone\n"
             f"logs       {self.directory / 'log'}",
             markup=False,
