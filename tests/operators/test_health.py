@@ -9,11 +9,13 @@ from dataclasses import replace
 
 import pytest
 from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 
 from demo import processes
 from relance_project import health, heartbeat
 from relance_project.local import REPOSITORY
 from scripts import healthcheck
+from tests.operators.conftest import newest_migration
 from tests.project.test_local import await_
 from whatsapp import remote
 
@@ -42,14 +44,11 @@ def test_not_ready_while_postgresql_takes_no_writes(client, db):
 
 def test_not_ready_before_the_migrations_and_ready_after(client, db):
     health._migrated.cache_clear()
-    cursor = connection.cursor()
-    cursor.execute("DELETE FROM django_migrations WHERE app = 'whatsapp' AND name LIKE '0006%'")
+    recorder = MigrationRecorder(connection)
+    recorder.record_unapplied(*newest_migration("whatsapp"))
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["database"]) == (503, "migrations missing")
-    cursor.execute(
-        "INSERT INTO django_migrations (app, name, applied)"
-        " VALUES ('whatsapp', '0006_lease_memory', now())"
-    )
+    recorder.record_applied(*newest_migration("whatsapp"))
     assert client.get("/readyz").status_code == 200
 
 
