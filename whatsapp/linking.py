@@ -151,7 +151,9 @@ def change_status(
         )
         account_changed.send(sender=Account, account=account, old_status=old, now=now)
         if old != to and account.status in VERBS:
-            _record(account, VERBS[account.status], now=now, was=old, reason=account.status_reason)
+            abandoned = (old, to) == (Status.PENDING, Status.DISCONNECTED)
+            verb = Verb.LINK_ABANDONED if abandoned else VERBS[account.status]
+            _record(account, verb, now=now, was=old, reason=account.status_reason)
     return True
 
 

@@ -229,6 +229,15 @@ def test_linking_and_unlinking_are_recorded_with_who_asked(acme):
     ]
 
 
+def test_a_code_that_nobody_scans_is_recorded_as_that(acme):
+    account = factories.make_account(acme.tenant, connected=False)
+    linking.request(account, now=NOW)
+
+    linking.change_status(account.pk, to="disconnected", when=("pending",), now=NOW)
+
+    assert verbs(subject_id=account.pk) == ["link_requested", "link_abandoned"]
+
+
 def test_a_qr_code_that_rotates_is_recorded_once_per_attempt(acme):
     account = factories.make_account(acme.tenant, connected=False)
     for _attempt in range(2):

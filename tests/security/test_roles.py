@@ -47,21 +47,19 @@ def test_nobody_gets_in_without_a_log_in(acme, route):
             assert answer["Content-Type"] == "application/problem+json"
 
 
-@pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("route", WITH_ROLES, ids=str)
-def test_a_role_gets_into_its_routes_and_no_other(acme, route, role):
-    user = factories.make_user(acme.tenant, role=role)
-    Referrer.objects.filter(tenant=acme.tenant).update(user=user)
-    client = companies.client(user)
-    for verb in route.verbs:
-        answer = call(client, verb, addresses(route, acme.ids)[0])
+def test_a_role_gets_into_its_routes_and_no_other(acme, route):
+    address = addresses(route, acme.ids)[0]
+    for role in reversed(ROLES):  # whoever may change something comes last
+        user = factories.make_user(acme.tenant, role=role)
+        Referrer.objects.filter(tenant=acme.tenant).update(user=user)
+        client = companies.client(user)
+        for verb in route.verbs:
+            answer = call(client, verb, address)
 
-        if role in declared(route, verb):
-            refused = answer.status_code == 403 and answer.json()["type"] == "urn:relance:role"
-            assert not refused, f"{verb} {route}"
-        else:
-            assert answer.status_code == 403, f"{verb} {route}"
-            assert answer.json()["type"] == "urn:relance:role"
+            refused = "urn:relance:role" in answer.content.decode(errors="replace")
+            assert refused == (role not in declared(route, verb)), f"{role} {verb} {route}"
+            assert not refused or answer.status_code == 403
 
 
 @pytest.mark.parametrize("route", WITH_ROLES, ids=str)
