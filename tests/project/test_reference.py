@@ -59,3 +59,10 @@ def test_every_command_of_an_operator_is_described() -> None:
 def test_every_check_of_the_doctor_is_described() -> None:
     rows = (REFERENCE / "cli.md").read_text()
     assert [name for name in doctor.CHECKS if f"\n| {name} | " not in rows] == []
+
+
+def test_every_place_and_test_that_security_names_is_there() -> None:
+    page = (REFERENCE / "security.md").read_text()
+    named = set(re.findall(r"`([a-z_]+/[a-z_/]*(?:\.py|/))`", page))
+    assert len(named) > 30, "nothing is found any more"
+    assert [name for name in sorted(named) if not (REPOSITORY / name).exists()] == []
