@@ -52,6 +52,7 @@ SIDEBAR: list[dict[str, Any]] = [
         "collapsible": True,
         "items": [
             _link(_("Companies"), "accounts_tenant", "domain"),
+            _link(_("Members"), "accounts_membership", "groups"),
             _link(_("Users"), "accounts_user", "manage_accounts", permission=_superuser),
             _link(_("API keys"), "accounts_apikey", "vpn_key"),
             _link(_("Service keys"), "accounts_servicekey", "key"),

@@ -20,10 +20,14 @@ from accounts.console import (
     ConsoleAdmin,
     ConsoleTabularInline,
     ConsoleUserAdmin,
+    QuestionFilter,
+    ReadOnly,
     TenantScoped,
+    display,
 )
 from accounts.forms import LimitedLogIn
 from accounts.models import Membership, Tenant, User
+from accounts.permissions import ADMINISTRATORS
 
 # Roles are per company (Membership). Tokens are nobody's business here.
 admin.site.unregister(Group)
@@ -66,6 +70,49 @@ class TenantAdmin(TenantScoped, ConsoleAdmin):
     @admin.display(description=_("people"), ordering="people")
     def people(self, tenant: Any) -> int:
         return int(tenant.people)
+
+
+class MembershipQuestions(QuestionFilter):
+    title = _("question")
+    questions = {
+        "administer": (
+            _("Who administers?"),
+            lambda rows: rows.filter(role__in=ADMINISTRATORS),
+        ),
+        "never": (
+            _("Who never logged in?"),
+            lambda rows: rows.filter(user__last_login=None),
+        ),
+    }
+
+
+@admin.register(Membership)
+class MembershipAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
+    """Who works for a company and as what; superusers change it on the page of the user."""
+
+    list_display = ["user", "role_label", "tenant", "may_log_in", "last_login"]
+    list_filter = [MembershipQuestions, "role", "tenant"]
+    list_select_related = ["user", "tenant"]
+    search_fields = ["^user__username", "^user__email"]
+    ordering = ["tenant__name", "user__username"]
+    fields = ["user", "tenant", "role", "may_log_in", "last_login"]
+    readonly_fields = ["may_log_in", "last_login"]
+
+    @display(
+        description=_("role"),
+        ordering="role",
+        label={"owner": "primary", "manager": "success", "agent": "info", "viewer": "info"},
+    )
+    def role_label(self, membership: Membership) -> tuple[str, str]:
+        return membership.role, membership.get_role_display()
+
+    @display(description=_("may log in"), boolean=True)
+    def may_log_in(self, membership: Membership) -> bool:
+        return membership.user.is_active
+
+    @display(description=_("last log-in"), ordering="user__last_login")
+    def last_login(self, membership: Membership) -> Any:
+        return membership.user.last_login
 
 
 @admin.register(User)
