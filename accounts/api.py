@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib.auth.signals import user_logged_out
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,7 +14,7 @@ from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import RefreshToken
 from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 
-from accounts import passwords
+from accounts import examples, passwords
 from accounts.activity import actor_of
 from accounts.models import User
 from accounts.problems import Problem
@@ -30,9 +30,7 @@ from accounts.throttles import LoginThrottle
         "Returns an access token (5 minutes) and a refresh token (7 days, used once). "
         "10 attempts in five minutes are allowed for one name from one address."
     ),
-    examples=[
-        OpenApiExample("log in", value={"username": "amina", "password": "…"}, request_only=True)
-    ],
+    examples=examples.LOG_IN,
 )
 class LogInView(TokenObtainPairView):
     parser_classes = [SmallJson]
@@ -44,6 +42,7 @@ class LogInView(TokenObtainPairView):
     tags=["auth"],
     summary="Go on with a refresh token",
     description="Returns a new pair. The refresh token given is used up by this.",
+    examples=examples.REFRESH,
 )
 class RefreshView(TokenRefreshView):
     parser_classes = [SmallJson]
@@ -56,6 +55,7 @@ class RefreshView(TokenRefreshView):
     description="Ends a refresh token. The access token ends by itself within 5 minutes.",
     request=Logout,
     responses={200: None},
+    examples=examples.LOG_OUT,
 )
 class LogOutView(Route):
     # Whoever holds the refresh token may end it; an access token may have expired already.
@@ -84,6 +84,7 @@ class LogOutView(Route):
     description="Every token and session of yours ends; the answer holds a new pair of tokens.",
     request=PasswordBody,
     responses={200: TokenRefreshSerializer},
+    examples=examples.PASSWORD,
 )
 class PasswordView(Route):
     def post(self, request: Request) -> Response:

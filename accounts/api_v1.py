@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import api_keys
+from accounts import api_keys, examples
 from accounts.bodies import paged
 from accounts.models import Activity, ApiKey
 from accounts.permissions import ADMINISTRATORS, RANKS
@@ -36,6 +36,7 @@ class KeysView(TenantRoute):
         summary="Your company's API keys",
         description="Revoked and expired ones included; their text is never shown again.",
         responses={200: KeyDescription(many=True)},
+        examples=examples.KEYS,
     )
     def get(self, request: Request) -> Response:  # noqa: ARG002
         keys = ApiKey.objects.filter(tenant=self.tenant).select_related("created_by")
@@ -48,13 +49,7 @@ class KeysView(TenantRoute):
         ),
         request=KeyBody,
         responses={201: IssuedKey},
-        examples=[
-            OpenApiExample(
-                "a program that imports referrals",
-                value={"name": "CRM", "role": "manager", "scopes": ["referrals:write"]},
-                request_only=True,
-            )
-        ],
+        examples=examples.NEW_KEY,
     )
     def post(self, request: Request) -> Response:
         body = KeyBody(data=request.data)
@@ -109,6 +104,7 @@ class ActivityView(TenantRoute):
             OpenApiParameter("limit", int, description="Lines on a page, 500 at most"),
         ],
         responses=paged(ActivityLine),
+        examples=examples.ACTIVITY,
     )
     def get(self, request: Request) -> Response:
         asked = ActivityFilter(data=request.query_params)

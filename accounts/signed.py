@@ -34,7 +34,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, ParseError
 from rest_framework.request import Request
 
 from accounts import sealed
@@ -137,7 +137,7 @@ def _signed(header: str, request: Request, *, now: dt.datetime) -> Service:
         nonce=found["nonce"],
         method=request.method or "",
         path=request.get_full_path(),
-        body=request._request.body,  # the raw bytes: DRF itself offers parsed ones only
+        body=_raw(request),
     )
     # One answer for an unknown key and a wrong signature, after the same work.
     if not hmac.compare_digest(expected, found["signature"]) or key is None:
@@ -147,6 +147,14 @@ def _signed(header: str, request: Request, *, now: dt.datetime) -> Service:
         Q(last_used_at__isnull=True) | Q(last_used_at__lt=now - dt.timedelta(minutes=1))
     ).update(last_used_at=now)
     return Service(tenant=key.tenant, name=key.name)
+
+
+def _raw(request: Request) -> bytes:
+    """The body as it was sent: DRF itself offers parsed ones only."""
+    try:
+        return bytes(request._request.body)
+    except ValueError as error:
+        raise ParseError("Content-Length is no number.") from error
 
 
 def _secret_of(key: ServiceKey | None) -> bytes:

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from drf_spectacular.utils import OpenApiExample
-
-
-def _body(name: str, value: Any) -> OpenApiExample:
-    return OpenApiExample(name, value=value, request_only=True)
-
-
-def _answer(name: str, value: Any) -> OpenApiExample:
-    return OpenApiExample(name, value=value, response_only=True, status_codes=["200"])
-
+from accounts.examples import answer, body
 
 CONNECT = [
-    _answer(
+    answer(
         "code to scan",
         {
             "success": True,
@@ -29,7 +18,7 @@ CONNECT = [
             },
         },
     ),
-    _answer(
+    answer(
         "linked already",
         {
             "success": True,
@@ -39,7 +28,7 @@ CONNECT = [
     ),
 ]
 DISCONNECT = [
-    _answer(
+    answer(
         "done",
         {
             "success": True,
@@ -48,7 +37,37 @@ DISCONNECT = [
         },
     )
 ]
-PAUSE = [_body("hold everything", {"sendingPaused": True})]
+PAUSE = [
+    body("hold everything", {"sendingPaused": True}),
+    answer(
+        "held",
+        {
+            "success": True,
+            "message": "Saved.",
+            "data": {"enrollmentPaused": False, "sendingPaused": True},
+        },
+    ),
+]
+STATUS = [
+    answer(
+        "connected",
+        {
+            "status": "connected",
+            "phoneNumber": "+33639980000",
+            "platform": "android",
+            "pushname": "Amina",
+            "lastQrScanDate": "2026-11-20T10:02:00Z",
+            "lastConnectionCheck": "2026-11-20T10:02:00Z",
+            "enrollmentPaused": False,
+            "sendingPaused": False,
+            "messagesSentToday": 4,
+            "dailyLimit": 100,
+            "remaining": 96,
+            "resetIn": 41_000_000,
+            "isLimited": False,
+        },
+    )
+]
 
 _DAY = {
     "dayNumber": 2,
@@ -59,13 +78,13 @@ _DAY = {
     "mediaUrls": [{"url": "https://files.example/day2.png", "type": "image", "language": "both"}],
     "active": True,
 }
-DAYS = [_answer("one day", {"success": True, "data": [_DAY]})]
+DAYS = [answer("one day", {"success": True, "data": [_DAY]})]
 DAY = [
-    _body("day 2", _DAY),
-    _answer("saved", {"success": True, "message": "Day 2 is saved.", "data": _DAY}),
+    body("day 2", _DAY),
+    answer("saved", {"success": True, "message": "Day 2 is saved.", "data": _DAY}),
 ]
 DAY_DELETED = [
-    _answer(
+    answer(
         "switched off",
         {
             "success": True,
@@ -75,8 +94,8 @@ DAY_DELETED = [
     )
 ]
 EXIT = [
-    _body("payer", {"userId": "ref-0001"}),
-    _answer(
+    body("payer", {"userId": "ref-0001"}),
+    answer(
         "out",
         {
             "success": True,

@@ -83,6 +83,7 @@ class CampaignsView(ContentRoute):
         summary="Campaigns of your company",
         parameters=[Paging],
         responses=paged(wording.CampaignAnswer),
+        examples=examples.CAMPAIGNS,
     )
     def get(self, request: Request) -> Response:
         size = read(Paging, request.query_params)["pageSize"]
@@ -127,6 +128,7 @@ class CampaignView(ContentRoute):
         description="What is left out stays.",
         request=wording.CampaignChange,
         responses=wording.CampaignDetail,
+        examples=examples.CAMPAIGN_CHANGE,
     )
     def patch(self, request: Request, pk: int) -> Response:
         campaign = self.campaign(pk)
@@ -167,6 +169,7 @@ class CampaignActivateView(ContentRoute):
         ),
         request=None,
         responses=wording.CampaignDetail,
+        examples=examples.CAMPAIGN,
     )
     def post(self, request: Request, pk: int) -> Response:
         campaign = self.campaign(pk)
@@ -197,6 +200,7 @@ class CampaignDeactivateView(ContentRoute):
         description="Whoever is followed keeps their place and waits.",
         request=None,
         responses=wording.CampaignDetail,
+        examples=examples.CAMPAIGN_OFF,
     )
     def post(self, request: Request, pk: int) -> Response:
         campaign = self.campaign(pk)
@@ -206,7 +210,11 @@ class CampaignDeactivateView(ContentRoute):
 
 @extend_schema(tags=["steps"])
 class StepsView(ContentRoute):
-    @extend_schema(summary="Steps of a campaign", responses=wording.StepAnswer(many=True))
+    @extend_schema(
+        summary="Steps of a campaign",
+        responses=wording.StepAnswer(many=True),
+        examples=examples.STEPS,
+    )
     def get(self, request: Request, pk: int) -> Response:
         steps = self.steps().filter(campaign=self.campaign(pk))
         return Response(wording.StepAnswer(steps, many=True).data)
@@ -236,7 +244,11 @@ class StepsView(ContentRoute):
 
 @extend_schema(tags=["steps"])
 class StepView(ContentRoute):
-    @extend_schema(summary="A step with its texts", responses=wording.StepAnswer)
+    @extend_schema(
+        summary="A step with its texts",
+        responses=wording.StepAnswer,
+        examples=examples.ONE_STEP,
+    )
     def get(self, request: Request, pk: int) -> Response:
         return Response(wording.StepAnswer(self.step(pk)).data)
 
@@ -245,6 +257,7 @@ class StepView(ContentRoute):
         description="What is left out stays.",
         request=wording.StepChange,
         responses=wording.StepAnswer,
+        examples=examples.STEP_CHANGE,
     )
     def patch(self, request: Request, pk: int) -> Response:
         step = self.step(pk)
@@ -262,6 +275,7 @@ class StepView(ContentRoute):
         summary="Take a step out",
         description="A step that is part of somebody's history is switched off, not deleted.",
         responses={200: wording.Removed},
+        examples=examples.STEP_REMOVED,
     )
     def delete(self, request: Request, pk: int) -> Response:
         done = authoring.remove_step(self.step(pk), actor=self.actor, now=timezone.now())
@@ -276,7 +290,11 @@ class TemplateView(ContentRoute):
             templates, step__campaign__tenant=self.tenant, step=pk, language=language
         )
 
-    @extend_schema(summary="What a step says in a language", responses=wording.TemplateAnswer)
+    @extend_schema(
+        summary="What a step says in a language",
+        responses=wording.TemplateAnswer,
+        examples=examples.ONE_TEMPLATE,
+    )
     def get(self, request: Request, pk: int, language: str) -> Response:
         return Response(wording.TemplateAnswer(self.template(pk, language)).data)
 

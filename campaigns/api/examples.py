@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from whatsapp.api.examples import answer, body
+from accounts.examples import a_page, answer, body
 
 _ID = "6f1d1f0e-7a4b-4d0c-9f57-0d9d2a1c8f11"
 _MESSAGE = {
@@ -75,7 +75,24 @@ MESSAGE = [
         },
     )
 ]
-SETTLE = [body("it is in the chat", {"sent": True}), body("it is not", {"sent": False})]
+_SHORT = {name: value for name, value in _MESSAGE.items() if name != "attempts"}
+MESSAGES = [a_page(_SHORT)]
+MESSAGE_RETRIED = [answer("queued again", _MESSAGE)]
+MESSAGE_CANCELLED = [
+    answer(
+        "cancelled",
+        _MESSAGE
+        | {"state": "cancelled", "errorCode": "by_hand", "endedAt": "2026-11-20T10:05:02Z"},
+    )
+]
+SETTLE = [
+    body("it is in the chat", {"sent": True}),
+    body("it is not", {"sent": False}),
+    answer(
+        "it was sent",
+        _MESSAGE | {"state": "sent", "sentAt": "2026-11-20T10:05:04Z", "errorCode": "settled_sent"},
+    ),
+]
 
 REFERRAL = [
     answer(
@@ -97,6 +114,7 @@ REFERRAL = [
         },
     )
 ]
+REFERRALS = [a_page(REFERRAL[0].value)]
 PUSH = [
     body(
         "two rows",
@@ -195,6 +213,31 @@ TARGET = [
         },
     )
 ]
+_OF_LISTS = {"why", "timeline", "coming"}
+TARGET_LIST = [
+    a_page({name: value for name, value in TARGET[0].value.items() if name not in _OF_LISTS})
+]
+TARGET_PAUSED = [
+    answer(
+        "held back",
+        TARGET[0].value
+        | {"pausedAt": "2026-11-20T12:00:00Z", "why": "Paused by max since today at 13:00."},
+    )
+]
+TARGET_OUT = [
+    answer(
+        "out",
+        TARGET[0].value
+        | {
+            "state": "exited",
+            "exitReason": "by_hand",
+            "nextDueAt": None,
+            "endedAt": "2026-11-20T12:00:00Z",
+            "why": "Taken out by hand today at 13:00: nothing more is sent.",
+            "coming": [],
+        },
+    )
+]
 
 _STEP = {
     "id": 21,
@@ -267,4 +310,76 @@ TEMPLATE = [
 PREVIEW = [
     body("for one referral", {"text": "Bonjour {{name}}", "referral": 31}),
     answer("as they read it", {"text": "Bonjour Zoé", "problem": ""}),
+]
+
+_LISTED = {name: value for name, value in _CAMPAIGN.items() if name not in {"steps", "missing"}}
+CAMPAIGNS = [a_page(_LISTED)]
+CAMPAIGN_CHANGE = [body("another name", {"name": "Relance 2027"}), *CAMPAIGN]
+CAMPAIGN_OFF = [answer("switched off", _CAMPAIGN | {"active": False})]
+STEPS = [answer("one step", [_STEP])]
+ONE_STEP = [answer("in two languages", _STEP)]
+STEP_CHANGE = [body("two days later", {"delaySeconds": 172_800}), *ONE_STEP]
+STEP_REMOVED = [answer("switched off", {"deleted": False})]
+ONE_TEMPLATE = TEMPLATE[1:]
+
+STATS_MESSAGES = [
+    answer("one day", [{"day": "2026-11-20", "sent": 318, "delivered": 311, "read": 204}])
+]
+STATS_FUNNEL = [
+    answer(
+        "three steps",
+        {
+            "enrolled": 190,
+            "reached": [188, 181, 170],
+            "active": 17,
+            "completed": 150,
+            "exited": {"paid": 21, "opted_out": 2},
+        },
+    )
+]
+STATS_ACCOUNTS = [
+    answer(
+        "four accounts",
+        {
+            "byStatus": {
+                "new": 0,
+                "pending": 0,
+                "connected": 3,
+                "reconnecting": 0,
+                "disconnected": 1,
+                "logged_out": 0,
+                "conflict": 0,
+            },
+            "paused": 0,
+        },
+    )
+]
+STATS_USAGE = [
+    answer(
+        "three accounts",
+        {
+            "used": 120,
+            "limit": 300,
+            "accounts": 3,
+            "fullest": [{"account": 7, "name": "amina", "used": 81, "limit": 100}],
+        },
+    )
+]
+STATS_FAILURES = [
+    answer("three of two kinds", {"total": 3, "byCode": {"not_on_whatsapp": 2, "nack_401": 1}})
+]
+STATS_OPEN = [
+    answer(
+        "one thing to settle",
+        {
+            "uncertain": 1,
+            "stuck": 0,
+            "failedToday": 3,
+            "accountsToLink": 1,
+            "accountsPaused": 0,
+            "accountsAtLimit": 0,
+            "accountsWithoutWorker": 0,
+            "held": {"template": 4},
+        },
+    )
 ]

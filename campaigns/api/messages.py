@@ -57,6 +57,7 @@ class MessagesView(MessageRoute):
         description="Newest first; agents see those of their own accounts.",
         parameters=[answers.MessageFilter],
         responses=paged(answers.MessageAnswer),
+        examples=examples.MESSAGES,
     )
     def get(self, request: Request) -> Response:
         wishes = read(answers.MessageFilter, request.query_params)
@@ -147,6 +148,7 @@ class MessageRetryView(MessageRoute):
         ),
         request=None,
         responses=answers.MessageDetail,
+        examples=examples.MESSAGE_RETRIED,
     )
     def post(self, request: Request, public_id: object) -> Response:
         message = self.message(public_id)
@@ -169,6 +171,7 @@ class MessageCancelView(MessageRoute):
         description="Its sequence goes on with the next step. 409 when it is on its way already.",
         request=None,
         responses=answers.MessageDetail,
+        examples=examples.MESSAGE_CANCELLED,
     )
     def post(self, request: Request, public_id: object) -> Response:
         message = self.message(public_id)

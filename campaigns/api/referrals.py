@@ -58,6 +58,7 @@ class ReferralsView(ReferralRoute):
         summary="Referrals of your company",
         parameters=[answers.ReferralFilter],
         responses=paged(answers.ReferralAnswer),
+        examples=examples.REFERRALS,
     )
     def get(self, request: Request) -> Response:
         wishes = read(answers.ReferralFilter, request.query_params)

@@ -94,6 +94,7 @@ class StatusView(ReferrerRoute):
         summary="How your WhatsApp account is",
         description="`resetIn`: milliseconds until more messages become free.",
         responses=serializers.StatusAnswer,
+        examples=examples.STATUS,
     )
     def get(self, request: Request) -> Response:
         referrer = self.referrer

@@ -18,6 +18,7 @@ from accounts.models import ApiKey, Membership
 from accounts.permissions import ADMINISTRATORS
 from accounts.routes import TenantRoute
 from campaigns import statistics
+from campaigns.api import examples
 from campaigns.models import Campaign
 
 LONGEST = dt.timedelta(days=366)
@@ -115,6 +116,7 @@ class StatsMessagesView(StatsRoute):
         description="Days of the company's time zone; quiet ones are there with zeros.",
         parameters=[Period],
         responses=StatsDay(many=True),
+        examples=examples.STATS_MESSAGES,
     )
     def get(self, request: Request) -> Response:
         period = read(Period, request.query_params)
@@ -128,6 +130,7 @@ class StatsFunnelView(StatsRoute):
         summary="How far those came who were enrolled",
         parameters=[FunnelFilter],
         responses=StatsFunnel,
+        examples=examples.STATS_FUNNEL,
     )
     def get(self, request: Request) -> Response:
         wishes = read(FunnelFilter, request.query_params)
@@ -144,14 +147,22 @@ class StatsFunnelView(StatsRoute):
 
 @extend_schema(tags=["stats"])
 class StatsAccountsView(StatsRoute):
-    @extend_schema(summary="Accounts by status", responses=StatsAccounts)
+    @extend_schema(
+        summary="Accounts by status",
+        responses=StatsAccounts,
+        examples=examples.STATS_ACCOUNTS,
+    )
     def get(self, request: Request) -> Response:
         return Response(StatsAccounts(statistics.accounts([self.tenant.pk])).data)
 
 
 @extend_schema(tags=["stats"])
 class StatsUsageView(StatsRoute):
-    @extend_schema(summary="Today's messages against the limits", responses=StatsUsage)
+    @extend_schema(
+        summary="Today's messages against the limits",
+        responses=StatsUsage,
+        examples=examples.STATS_USAGE,
+    )
     def get(self, request: Request) -> Response:
         return Response(StatsUsage(statistics.usage([self.tenant.pk], now=timezone.now())).data)
 
@@ -159,7 +170,10 @@ class StatsUsageView(StatsRoute):
 @extend_schema(tags=["stats"])
 class StatsFailuresView(StatsRoute):
     @extend_schema(
-        summary="Failed messages by reason", parameters=[Period], responses=StatsFailures
+        summary="Failed messages by reason",
+        parameters=[Period],
+        responses=StatsFailures,
+        examples=examples.STATS_FAILURES,
     )
     def get(self, request: Request) -> Response:
         period = read(Period, request.query_params)
@@ -169,7 +183,11 @@ class StatsFailuresView(StatsRoute):
 
 @extend_schema(tags=["stats"])
 class StatsOpenView(StatsRoute):
-    @extend_schema(summary="What waits for a person", responses=StatsOpen)
+    @extend_schema(
+        summary="What waits for a person",
+        responses=StatsOpen,
+        examples=examples.STATS_OPEN,
+    )
     def get(self, request: Request) -> Response:
         found = statistics.open_questions([self.tenant.pk], now=timezone.now())
         return Response(StatsOpen(found).data)

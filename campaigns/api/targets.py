@@ -66,6 +66,7 @@ class TargetsView(TargetRoute):
         summary="Who is followed",
         parameters=[answers.TargetFilter],
         responses=paged(answers.TargetAnswer),
+        examples=examples.TARGET_LIST,
     )
     def get(self, request: Request) -> Response:
         wishes = read(answers.TargetFilter, request.query_params)
@@ -163,7 +164,12 @@ class TargetPauseView(TargetRoute):
     roles = WRITERS
     calls_per_minute = {"POST": 60}
 
-    @extend_schema(summary="Hold one back", request=None, responses=answers.TargetDetail)
+    @extend_schema(
+        summary="Hold one back",
+        request=None,
+        responses=answers.TargetDetail,
+        examples=examples.TARGET_PAUSED,
+    )
     def post(self, request: Request, pk: int) -> Response:
         targets.pause([self.target(pk).pk], actor=self.actor, now=timezone.now())
         return _detail(self.target(pk))
@@ -174,7 +180,12 @@ class TargetResumeView(TargetRoute):
     roles = WRITERS
     calls_per_minute = {"POST": 60}
 
-    @extend_schema(summary="Let one go on", request=None, responses=answers.TargetDetail)
+    @extend_schema(
+        summary="Let one go on",
+        request=None,
+        responses=answers.TargetDetail,
+        examples=examples.TARGET,
+    )
     def post(self, request: Request, pk: int) -> Response:
         targets.resume([self.target(pk).pk], actor=self.actor, now=timezone.now())
         return _detail(self.target(pk))
@@ -185,7 +196,12 @@ class TargetExitView(TargetRoute):
     roles = WRITERS
     calls_per_minute = {"POST": 60}
 
-    @extend_schema(summary="Take one out for ever", request=None, responses=answers.TargetDetail)
+    @extend_schema(
+        summary="Take one out for ever",
+        request=None,
+        responses=answers.TargetDetail,
+        examples=examples.TARGET_OUT,
+    )
     def post(self, request: Request, pk: int) -> Response:
         targets.exit([self.target(pk).pk], actor=self.actor, now=timezone.now())
         return _detail(self.target(pk))

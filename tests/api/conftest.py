@@ -2,9 +2,12 @@ import threading
 import time
 
 import pytest
-from django.db import connection
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections, connection, transaction
+from django.test import override_settings
 
 from tests import companies
+from tests.api import worlds
 from whatsapp.models import Account
 
 
@@ -50,3 +53,21 @@ def worker():
     yield start
     for thread in threads:
         thread.join(15)
+
+
+@pytest.fixture(scope="module")
+def world(django_db_setup, django_db_blocker):
+    """Made once: every call is taken back, so that none changes it for the next."""
+    quick = override_settings(
+        WHATSAPP_LINK_SECONDS=1,
+        ALLOWED_HOSTS=["*"],
+        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
+    )
+    # As Django's own test client does: the test's connection stays open between calls.
+    request_started.disconnect(close_old_connections)
+    request_finished.disconnect(close_old_connections)
+    with quick, django_db_blocker.unblock(), transaction.atomic():
+        yield worlds.two_companies()
+        transaction.set_rollback(True)
+    request_started.connect(close_old_connections)
+    request_finished.connect(close_old_connections)

@@ -42,6 +42,17 @@ def test_bodies_say_that_they_are_strict(schema):
             assert component["additionalProperties"] is False, name
 
 
+def test_every_operation_shows_what_is_sent_and_what_comes_back(schema):
+    for name, operation in operations(schema):
+        if "requestBody" in operation:
+            body = operation["requestBody"]["content"]["application/json"]
+            assert body.get("examples"), f"{name}: give extend_schema an example of the body"
+        for status, answer in operation["responses"].items():
+            json = answer.get("content", {}).get("application/json")
+            if status.startswith("2") and status != "202" and json is not None:
+                assert json.get("examples"), f"{name}: give extend_schema an example of {status}"
+
+
 @pytest.mark.parametrize(
     "path", ["/api/v1/nothing", "/api/v1/accounts/-1", "/api/v1/messages/x", "/api/nothing/"]
 )

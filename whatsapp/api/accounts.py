@@ -64,6 +64,7 @@ class AccountsView(AccountRoute):
         description="Agents see their own accounts, everybody else all of them. Newest first.",
         parameters=[answers.AccountFilter],
         responses=paged(answers.AccountAnswer),
+        examples=examples.ACCOUNTS,
     )
     def get(self, request: Request) -> Response:
         wishes = read(answers.AccountFilter, request.query_params)
@@ -105,7 +106,11 @@ class AccountsView(AccountRoute):
 class AccountView(AccountRoute):
     calls_per_minute = {"GET": 100}
 
-    @extend_schema(summary="One account", responses=answers.AccountAnswer)
+    @extend_schema(
+        summary="One account",
+        responses=answers.AccountAnswer,
+        examples=examples.ONE_ACCOUNT,
+    )
     def get(self, request: Request, pk: int) -> Response:
         return Response(answers.AccountAnswer(self.account(pk)).data)
 
@@ -223,6 +228,7 @@ class AccountDisconnectView(AccountRoute):
         description="Logs the linked device out on the phone and forgets the session.",
         request=None,
         responses=answers.AccountDisconnectAnswer,
+        examples=examples.DISCONNECT,
     )
     def post(self, request: Request, pk: int) -> Response:
         account = self.account(pk)
@@ -240,6 +246,7 @@ class AccountPauseView(AccountRoute):
         description="Everybody keeps their place; `resume` moves places on by the pause's length.",
         request=None,
         responses=answers.AccountStatusAnswer,
+        examples=examples.PAUSED,
     )
     def post(self, request: Request, pk: int) -> Response:
         account = self.account(pk)
@@ -253,7 +260,10 @@ class AccountResumeView(AccountRoute):
     calls_per_minute = {"POST": 60}
 
     @extend_schema(
-        summary="Send again from an account", request=None, responses=answers.AccountStatusAnswer
+        summary="Send again from an account",
+        request=None,
+        responses=answers.AccountStatusAnswer,
+        examples=examples.STATUS,
     )
     def post(self, request: Request, pk: int) -> Response:
         account = self.account(pk)
@@ -266,7 +276,11 @@ class AccountLimitsView(AccountRoute):
     roles = {"GET": EVERYBODY, "PUT": ADMINISTRATORS}
     calls_per_minute = {"GET": 100, "PUT": 60}
 
-    @extend_schema(summary="Limits of an account", responses=answers.LimitsAnswer)
+    @extend_schema(
+        summary="Limits of an account",
+        responses=answers.LimitsAnswer,
+        examples=examples.LIMITS_READ,
+    )
     def get(self, request: Request, pk: int) -> Response:
         return Response(_limits_of(self.account(pk)))
 
@@ -312,6 +326,7 @@ class AccountUsageView(AccountRoute):
         summary="What an account sent on each day",
         parameters=[answers.UsageFilter],
         responses=answers.AccountUsageAnswer,
+        examples=examples.USAGE,
     )
     def get(self, request: Request, pk: int) -> Response:
         account = self.account(pk)

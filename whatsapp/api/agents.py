@@ -211,6 +211,7 @@ class AgentDisconnectView(AgentRoute):
         description="Logs the linked device out on the phone and forgets the session.",
         request=None,
         responses=AgentStatusAnswer,
+        examples=examples.AGENT_DISCONNECT,
     )
     def post(self, request: Request, tenant: str, agent: str) -> Response:
         account = self.agent(agent)
@@ -277,6 +278,7 @@ class AgentConnectionsView(AccountRoute):
         summary="All agents of a company",
         parameters=[TENANT],
         responses=AgentConnectionsAnswer,
+        examples=examples.AGENT_CONNECTIONS,
     )
     def get(self, request: Request, tenant: str) -> Response:
         found = [_connection(account) for account in self.accounts().order_by("name")[:1000]]

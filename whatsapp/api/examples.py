@@ -2,18 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from drf_spectacular.utils import OpenApiExample
-
-
-def body(name: str, value: Any) -> OpenApiExample:
-    return OpenApiExample(name, value=value, request_only=True)
-
-
-def answer(name: str, value: Any, *, status: int = 200) -> OpenApiExample:
-    return OpenApiExample(name, value=value, response_only=True, status_codes=[str(status)])
-
+from accounts.examples import a_page, answer, body
 
 ACCOUNT = {
     "id": 7,
@@ -48,6 +37,8 @@ NEW_ACCOUNT = [
         status=201,
     ),
 ]
+ACCOUNTS = [a_page(ACCOUNT)]
+ONE_ACCOUNT = [answer("connected", ACCOUNT)]
 ALLOWANCE = {
     "sentToday": 4,
     "dailyLimit": 100,
@@ -65,6 +56,18 @@ STATUS = [
             "sendingPaused": False,
             "lastCheckedAt": "2026-11-20T10:02:00Z",
             "allowance": ALLOWANCE,
+        },
+    )
+]
+PAUSED = [answer("paused", STATUS[0].value | {"sendingPaused": True})]
+DISCONNECT = [answer("its phone is logged out", {"status": "disconnected", "logsOut": True})]
+USAGE = [
+    answer(
+        "one busy day",
+        {
+            "dailyLimit": 100,
+            "today": "2026-11-20",
+            "days": [{"day": "2026-11-20", "count": 41}],
         },
     )
 ]
@@ -93,6 +96,7 @@ LIMITS = [
         },
     ),
 ]
+LIMITS_READ = LIMITS[1:]
 AGENT_CONNECTED = {
     "subaccountId": "acme",
     "agentId": "amina",
@@ -105,6 +109,19 @@ AGENT_CONNECTED = {
 }
 AGENT_STATUS = [
     answer("connected", {"success": True, "message": "connected", "data": AGENT_CONNECTED})
+]
+AGENT_CONNECTIONS = [
+    answer("one agent", {"success": True, "message": "1 of acme", "data": [AGENT_CONNECTED]})
+]
+AGENT_DISCONNECT = [
+    answer(
+        "its phone is logged out",
+        {
+            "success": True,
+            "message": "This account is being logged out.",
+            "data": {**AGENT_CONNECTED, "status": "disconnected"},
+        },
+    )
 ]
 AGENT_CONNECT = [
     answer(
