@@ -383,3 +383,35 @@ STATS_OPEN = [
         },
     )
 ]
+
+_PERSON = body("a person", {"phone": "+33639980100"})
+PERSON = [
+    _PERSON,
+    answer(
+        "somebody known",
+        {
+            "contacts": [{"phone": "+33639980100", "name": "Zoé Martin"}],
+            "referrals": [{"external_id": "ref-0001", "phone": "+33639980100"}],
+            "targets": [],
+            "payments": [],
+            "messages": [{"body": "Bonjour Zoé !", "state": "read"}],
+            "attempts": [],
+            "incoming": [],
+            "activity": [],
+        },
+    ),
+]
+PERSON_DELETED = [
+    _PERSON,
+    answer(
+        "deleted",
+        {
+            "contacts": 1,
+            "messages": 3,
+            "incoming": 1,
+            "referrals": 1,
+            "targets": 1,
+            "inFlight": 0,
+        },
+    ),
+]

@@ -21,6 +21,7 @@ from accounts.permissions import ADMINISTRATORS
 from accounts.problems import Problem
 from accounts.routes import TenantRoute
 from campaigns import people
+from campaigns.api import examples
 
 
 class Person(Body):
@@ -74,6 +75,7 @@ class PersonExportView(PersonRoute):
         description="Table by table. Empty lists when nothing is known.",
         request=Person,
         responses=PersonAnswer,
+        examples=examples.PERSON,
     )
     def post(self, request: Request) -> Response:
         found = people.export(
@@ -92,6 +94,7 @@ class PersonDeleteView(PersonRoute):
         ),
         request=Person,
         responses=DeletedAnswer,
+        examples=examples.PERSON_DELETED,
     )
     def post(self, request: Request) -> Response:
         done = people.delete(self.tenant, self.phone(request), actor=self.actor, now=timezone.now())
