@@ -144,6 +144,12 @@ def timeline(message: Message) -> list[Entry]:
     ):
         if at is not None:
             entries.append(Entry(at, kind, text))
+    if message.state == State.UNCERTAIN and message.sending_at is not None:
+        # What the look-up said stands on the message: the evidence for whoever settles it.
+        last = max(entry.at for entry in entries)
+        entries.append(
+            Entry(last, "waiting", _("Looked up, and still nobody can tell"), message.error)
+        )
     if message.ended_at is not None:
         text = _("Failed") if message.state == State.FAILED else _("Cancelled")
         entries.append(Entry(message.ended_at, "bad", text, reason(message.error_code)))

@@ -98,6 +98,28 @@ def test_the_page_tells_every_attempt_and_receipt_in_order(operator, account):
     assert "page was not ready" in entries[2].detail
 
 
+def test_an_uncertain_message_shows_what_the_look_up_said(operator, account):
+    message = make_message(
+        account, state="uncertain", sending_at=timezone.now(), error="looked up: pending, ack 0"
+    )
+
+    entries = operator.get(page(message)).context["story"]["entries"]
+
+    assert entries[-1].detail == "looked up: pending, ack 0"
+
+
+def test_a_persons_page_leads_to_what_was_written_to_them(operator, account):
+    wanted = make_message(account)
+    make_message(account, name="Bruno")
+    contact = wanted.contact
+
+    shown = operator.get(f"/admin/whatsapp/contact/{contact.pk}/change/").content.decode()
+    link = f"{LIST}?contact__id__exact={contact.pk}"
+
+    assert link in shown
+    assert list(operator.get(link).context["cl"].queryset) == [wanted]
+
+
 @pytest.mark.parametrize(
     ("state", "actions"),
     [

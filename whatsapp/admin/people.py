@@ -9,7 +9,9 @@ from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat, truncatechars
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
@@ -52,6 +54,25 @@ class ContactAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
     search_help_text = _("How a name or a number begins: Zoé, 06 39 98 …, +33 6 39")
     ordering = ["-id"]
     actions = ["opt_out"]
+    fields = [
+        "phone", "name", "tenant", "may_be_written_to", "opted_out_at", "on_whatsapp",
+        "checked_at", "created_at", "correspondence",
+    ]  # fmt: skip
+    readonly_fields = ["may_be_written_to", "correspondence"]
+
+    @display(description=_("correspondence"))
+    def correspondence(self, contact: Contact) -> str:
+        return format_html_join(
+            " · ",
+            '<a class="underline" href="{}?contact__id__exact={}">{}</a>',
+            (
+                (reverse(f"admin:whatsapp_{model}_changelist"), contact.pk, words)
+                for model, words in (
+                    ("message", _("messages to them")),
+                    ("incoming", _("messages from them")),
+                )
+            ),
+        )
 
     @display(
         description=_("may be written to"),
