@@ -164,11 +164,12 @@ def addresses() -> Iterator[str]:
     someone = Referral.objects.order_by("pk").first()
     for page in ("write_texts", "rehearse", "activate", "deactivate"):
         address = reverse(f"admin:campaigns_campaign_{page}", args=[campaign.pk])
-        yield f"{address}?referral={someone.pk}" if page in {"write_texts", "rehearse"} else address
-    yield (
-        reverse("admin:autocomplete")
-        + "?app_label=campaigns&model_name=target&field_name=referral&term=Zo"
-    )
+        yield (
+            f"{address}?referral={someone.external_id}"
+            if page in {"write_texts", "rehearse"}
+            else address
+        )
+    yield reverse("admin:campaigns_campaign_people", args=[campaign.pk]) + "?referral=Zo"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,6 +14,7 @@ from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.http import urlencode
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -22,7 +23,7 @@ from accounts.activity import actor_of
 from accounts.console import ConsoleAdmin, TenantScoped, action, display
 from campaigns import explaining, forecasts, packages, readiness, rendering, texts
 from campaigns.admin import imports
-from campaigns.admin.grid import GridForm, ReferralForm
+from campaigns.admin.grid import GridForm, ReferralForm, people
 from campaigns.forecasts import PlannedMessage
 from campaigns.models import Campaign, Referral, Step, Target
 from campaigns.previews import preview, sample
@@ -138,7 +139,7 @@ class CampaignAdmin(TenantScoped, ConsoleAdmin):
             messages.SUCCESS,
         )
         chosen = form.cleaned_data["referral"]
-        query = f"?referral={chosen.pk}" if chosen else ""
+        query = f"?{urlencode({'referral': chosen.external_id})}" if chosen else ""
         return HttpResponseRedirect(_page("write_texts", campaign) + query)
 
     def _grid(
@@ -146,7 +147,7 @@ class CampaignAdmin(TenantScoped, ConsoleAdmin):
     ) -> HttpResponse:
         campaign = form.campaign
         if not form.is_bound and referral is not None:
-            form.initial["referral"] = referral.pk
+            form.initial["referral"] = referral.external_id
         referral = referral or sample(campaign, now=form.now)
         days = form.days if form.is_bound else list(form.stored.values())
         unspoken = {code: name for code, name in LANGUAGES if code not in form.spoken}
@@ -175,6 +176,12 @@ class CampaignAdmin(TenantScoped, ConsoleAdmin):
         text, problem = preview(body, campaign, chosen or sample(campaign, now=now), now)
         context = {"preview": text, "problem": problem}
         return TemplateResponse(request, "admin/campaigns/campaign/preview.html", context)
+
+    def people(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Whom somebody may mean, while they type (htmx)."""
+        campaign = self._campaign(request, object_id)
+        found = people(campaign, request.GET.get("referral", ""))
+        return TemplateResponse(request, "admin/campaigns/campaign/people.html", {"people": found})
 
     def picture(self, request: HttpRequest, object_id: str, media_id: int) -> HttpResponseBase:
         """A picture of the campaign's company, for its thumbnail."""
@@ -232,7 +239,7 @@ class CampaignAdmin(TenantScoped, ConsoleAdmin):
         )
         planned = forecasts.rehearse(campaign, referral, now=now)
         if referral.pk and not form.is_bound:
-            form.initial["referral"] = referral.pk
+            form.initial["referral"] = referral.external_id
         return self._render(
             request,
             "rehearse",
@@ -315,6 +322,7 @@ class CampaignAdmin(TenantScoped, ConsoleAdmin):
 
         return [
             page("preview/", self.preview, "preview"),
+            page("people/", self.people, "people"),
             page("picture/<int:media_id>/", self.picture, "picture"),
             *super().get_urls(),
         ]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, cast
 
 from django import forms
 from django.conf.locale import LANG_INFO
-from django.contrib import admin
-from django.contrib.admin.widgets import AutocompleteSelect
+from django.db.models import Q
 from django.http import QueryDict
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -23,7 +22,7 @@ from unfold.widgets import (
 )
 
 from campaigns import texts
-from campaigns.models import Campaign, Referral, Target
+from campaigns.models import Campaign, Referral
 from campaigns.models.content import ONE_DAY
 from campaigns.previews import preview
 from whatsapp import media
@@ -58,27 +57,18 @@ class Row:
     cells: list[Cell]
 
 
-class ReferralPicker(AutocompleteSelect):
-    """Looks people up as they are typed: nobody scrolls through a hundred thousand."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            Target._meta.get_field("referral"),
-            admin.site,
-            attrs={"data-theme": "admin-autocomplete", "class": "unfold-admin-autocomplete"},
-        )
-
-    def optgroups(self, name: str, value: Sequence[str], attrs: Any = None) -> Any:
-        # What was posted is shown again, and looked up for that: only what can be an id.
-        ids = [one for one in value if one.isdecimal() and len(one) < 19]
-        return super().optgroups(name, ids, attrs)
-
-
 class ReferralForm(forms.Form):
-    """Somebody of the campaign's company, to try texts on."""
+    """Somebody of the campaign's company, by their id, to try texts on."""
 
     referral = forms.ModelChoiceField(
-        label=gettext_lazy("Preview for"), queryset=Referral.objects.none(), required=False
+        label=gettext_lazy("Preview for"),
+        queryset=Referral.objects.none(),
+        to_field_name="external_id",
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        error_messages={
+            "invalid_choice": gettext_lazy("Nobody has this id: choose one of the list.")
+        },
     )
 
     def __init__(self, *args: Any, campaign: Campaign, **kwargs: Any) -> None:
@@ -89,8 +79,25 @@ class ReferralForm(forms.Form):
         field.queryset = Referral.objects.filter(tenant=campaign.tenant_id).select_related(
             "tenant", "referrer__account__tenant"
         )
-        field.widget = ReferralPicker()
-        field.widget.choices = field.choices
+        # People are looked up while they are typed: nobody scrolls through a hundred thousand.
+        field.widget.attrs |= {
+            "list": "people",
+            "autocomplete": "off",
+            "placeholder": _("Id, name or phone"),
+            "hx-get": reverse("admin:campaigns_campaign_people", args=[campaign.pk]),
+            "hx-trigger": "input changed delay:250ms",
+            "hx-target": "#people",
+            "hx-params": "referral",
+        }
+
+
+def people(campaign: Campaign, text: str) -> list[Referral]:
+    """Ten at most whose id, name or phone begins with `text`, the newest first."""
+    text = text.replace("\x00", "").strip()[:100]
+    if not text:
+        return []
+    wanted = Q(external_id__startswith=text) | Q(name__istartswith=text) | Q(phone__startswith=text)
+    return list(Referral.objects.filter(wanted, tenant=campaign.tenant_id).order_by("-id")[:10])
 
 
 class GridForm(ReferralForm):

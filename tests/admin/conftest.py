@@ -1,12 +1,8 @@
-import os
-import shutil
-
 import pytest
 from django.test import Client
-from selenium import webdriver
 
 from accounts.models import User
-from tests import companies, factories
+from tests import companies, factories, visitors
 
 
 @pytest.fixture(autouse=True)
@@ -46,15 +42,6 @@ def manager(acme):
 
 @pytest.fixture
 def chromium(tmp_path):
-    options = webdriver.ChromeOptions()
-    options.add_argument("--headless=new")
-    options.add_argument("--window-size=1400,1000")
-    options.add_argument(f"--user-data-dir={tmp_path / 'profile'}")
-    if os.geteuid() == 0:
-        options.add_argument("--no-sandbox")  # Chromium's own condition for root
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    # The system's driver where there is one: Selenium Manager would look for updates.
-    service = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))
-    driver = webdriver.Chrome(options=options, service=service)
-    yield driver
-    driver.quit()
+    with visitors.open_chromium(tmp_path / "profile") as driver:
+        driver.set_window_size(1400, 1000)
+        yield driver

@@ -232,9 +232,24 @@ def test_every_cell_shows_what_the_chosen_person_would_read(operator, written):
     factories.make_referral(referrer, name="Newer Person")
     Template.objects.filter(language="fr").update(body="Salut {{name}} {{link}}")
 
-    shown = operator.get(page(written), {"referral": chosen.pk}).content.decode()
+    shown = operator.get(page(written), {"referral": chosen.external_id}).content.decode()
 
     assert "Salut &lt;b&gt;Zoé&lt;/b&gt; https://pay.example/r%201" in shown
+
+
+def test_people_are_found_while_their_name_id_or_phone_is_typed(manager, written, rival):
+    referrer = factories.make_referrer(written.tenant)
+    one = factories.make_referral(referrer, name="<i>Zoé</i>", external_id="r 1&2")
+    factories.make_referral(factories.make_referrer(rival), name="<i>Zoé</i>", external_id="theirs")
+
+    def found(text):
+        return manager.get(page(written, "people"), {"referral": text}).content.decode().strip()
+
+    for text in ("<i>zo", "r 1", one.phone[:6]):
+        assert found(text).count("<option") == 1
+        assert 'value="r 1&amp;2">&lt;i&gt;Zoé' in found(text)
+    for text in ("", "\x00", "%", "x" * 5000):
+        assert found(text) == ""
 
 
 def test_a_cell_is_previewed_while_it_is_written(operator, written):
@@ -372,7 +387,9 @@ def test_a_dry_run_shows_every_message_with_its_time_and_limit(operator, written
     referrer = factories.make_referrer(written.tenant)
     referral = factories.make_referral(referrer, name="Zoé Martin")
 
-    shown = operator.get(page(written, "rehearse"), {"referral": referral.pk}).content.decode()
+    shown = operator.get(
+        page(written, "rehearse"), {"referral": referral.external_id}
+    ).content.decode()
 
     assert shown.count("<h3>") == 2
     assert "fr 2 Zoé" in shown
@@ -386,7 +403,7 @@ def test_a_dry_run_of_a_campaign_nobody_was_referred_to_makes_somebody_up(operat
 
 # ---------------------------------------------------------------------------------- scope
 
-PAGES = ["texts", "rehearse", "activate", "deactivate", "preview", "picture/1"]
+PAGES = ["people", "texts", "rehearse", "activate", "deactivate", "preview", "picture/1"]
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -402,7 +419,7 @@ def test_a_referral_of_another_company_is_no_sample(manager, written, rival):
     theirs = factories.make_referral(factories.make_referrer(rival), name="Secret Person")
 
     for name in ("texts", "rehearse"):
-        shown = manager.get(page(written, name), {"referral": theirs.pk})
+        shown = manager.get(page(written, name), {"referral": theirs.external_id})
         assert "Secret" not in shown.content.decode()
 
 
