@@ -2,7 +2,7 @@
 # nothing is installed twice.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format translations bench chaos openapi requirements clean
+.PHONY: help install demo test lint format translations screenshots bench chaos openapi requirements clean
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
@@ -44,6 +44,10 @@ format: ## let ruff put the formatting right
 translations: ## take texts into locale/*/LC_MESSAGES/django.po and compile them
 	@$(READY) --dev
 	@$(VENV)/python -m scripts.translations
+
+screenshots: ## take the pictures of docs/screenshots anew
+	@$(READY) --dev --browser
+	@$(VENV)/python -m scripts.screenshots
 
 bench: ## comparisons against peers and limits; BENCH_ARGS passes through
 	@$(READY) --dev --browser

@@ -38,6 +38,7 @@ def open_chromium(profile: Path, *, scripts: bool = True) -> Iterator[WebDriver]
     # The system's driver where there is one: Selenium Manager would look for updates.
     service = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))
     driver = webdriver.Chrome(options=options, service=service)
+    driver.set_script_timeout(60)  # axe-core, on a machine that does other things as well
     try:
         yield driver
     finally:
