@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import api_keys, examples
-from accounts.bodies import paged
+from accounts.bodies import MAX_PAGE_SIZE, PAGE_SIZE, paged, read
 from accounts.models import Activity, ApiKey
 from accounts.permissions import ADMINISTRATORS, RANKS
 from accounts.problems import Problem
@@ -52,9 +52,7 @@ class KeysView(TenantRoute):
         examples=examples.NEW_KEY,
     )
     def post(self, request: Request) -> Response:
-        body = KeyBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        given = body.validated_data
+        given = read(KeyBody, request.data)
         if RANKS.index(given["role"]) < RANKS.index(self.role):
             raise Problem.of_field("role", "role", f"your own role is {self.role}: give no higher")
         key, text = api_keys.issue(
@@ -84,13 +82,13 @@ class KeyView(TenantRoute):
 
 
 class NewestFirst(CursorPagination):
-    page_size = 50
-    page_size_query_param = "limit"
-    max_page_size = 500
+    page_size = PAGE_SIZE
+    page_size_query_param = "pageSize"
+    max_page_size = MAX_PAGE_SIZE
     ordering = ("-at", "-id")
 
 
-@extend_schema(tags=["activity"], parameters=[ActivityFilter])
+@extend_schema(tags=["activity"])
 class ActivityView(TenantRoute):
     roles = ADMINISTRATORS
     scopes = {"GET": "activity:read"}
@@ -99,18 +97,16 @@ class ActivityView(TenantRoute):
     @extend_schema(
         summary="What was done, newest first",
         description="Follow `next` for older lines.",
-        parameters=[
-            OpenApiParameter("cursor", str, description="From `next` or `previous`"),
-            OpenApiParameter("limit", int, description="Lines on a page, 500 at most"),
-        ],
+        parameters=[ActivityFilter],
         responses=paged(ActivityLine),
         examples=examples.ACTIVITY,
     )
     def get(self, request: Request) -> Response:
-        asked = ActivityFilter(data=request.query_params)
-        asked.is_valid(raise_exception=True)
+        wishes = read(ActivityFilter, request.query_params)
         wanted: dict[str, Any] = {
-            ActivityFilter.LOOKUPS[name]: value for name, value in asked.validated_data.items()
+            lookup: wishes[name]
+            for name, lookup in ActivityFilter.LOOKUPS.items()
+            if name in wishes
         }
         rows = Activity.objects.filter(tenant=self.tenant, **wanted)
         pages = NewestFirst()

@@ -31,14 +31,14 @@ LOG_OUT = [body("log out", {"refresh": "eyJ…"})]
 _KEY = {
     "id": 5,
     "name": "CRM",
-    "key_id": "rl_4f1c09ab77d2",
+    "keyId": "rl_4f1c09ab77d2",
     "role": "manager",
     "scopes": ["referrals:write"],
-    "created_by": "olga",
-    "created_at": "2026-11-20T10:00:00Z",
-    "expires_at": None,
-    "revoked_at": None,
-    "last_used_at": None,
+    "createdBy": "olga",
+    "createdAt": "2026-11-20T10:00:00Z",
+    "expiresAt": None,
+    "revokedAt": None,
+    "lastUsedAt": None,
 }
 KEYS = [answer("one key", [_KEY])]
 NEW_KEY = [
@@ -54,12 +54,12 @@ ACTIVITY = [
             "id": 912,
             "at": "2026-11-20T10:02:00Z",
             "verb": "connected",
-            "actor_kind": "system",
-            "actor_name": "relance",
+            "actorKind": "system",
+            "actorName": "relance",
             "address": None,
-            "subject_type": "whatsapp.account",
-            "subject_id": 7,
-            "subject_name": "acme/amina",
+            "subjectType": "whatsapp.account",
+            "subjectId": 7,
+            "subjectName": "acme/amina",
             "detail": {},
         }
     )

@@ -21,6 +21,7 @@ from rest_framework_simplejwt.utils import get_md5_hash_password
 
 from accounts import passwords
 from accounts.activity import Actor, address, record_for_user
+from accounts.bodies import Body, Moment, Paging
 from accounts.models import Activity, ApiKey, Membership, User
 from accounts.verbs import ActorKind, Verb
 
@@ -98,7 +99,7 @@ class Logout(serializers.Serializer[Any]):
     refresh = serializers.CharField(max_length=2000)
 
 
-class KeyBody(serializers.Serializer[Any]):
+class KeyBody(Body):
     """A key to be issued."""
 
     name = serializers.CharField(max_length=80)
@@ -108,9 +109,11 @@ class KeyBody(serializers.Serializer[Any]):
         min_length=1,
         max_length=len(ApiKey.Scope.values),
     )
-    expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+    expiresAt = Moment(source="expires_at", required=False, allow_null=True, default=None)
 
-    def validate_expires_at(self, value: datetime | None) -> datetime | None:
+    def validate_expiresAt(  # noqa: N802  DRF's naming
+        self, value: datetime | None
+    ) -> datetime | None:
         if value is not None and value <= timezone.now():
             raise serializers.ValidationError("this time is past: give a later one, or none")
         return value
@@ -119,7 +122,12 @@ class KeyBody(serializers.Serializer[Any]):
 class KeyDescription(serializers.ModelSerializer[ApiKey]):
     """A key without its text."""
 
-    created_by = serializers.CharField(source="created_by.username", default=None, allow_null=True)
+    keyId = serializers.CharField(source="key_id")
+    createdBy = serializers.CharField(source="created_by.username", default=None, allow_null=True)
+    createdAt = serializers.DateTimeField(source="created_at")
+    expiresAt = serializers.DateTimeField(source="expires_at", allow_null=True)
+    revokedAt = serializers.DateTimeField(source="revoked_at", allow_null=True)
+    lastUsedAt = serializers.DateTimeField(source="last_used_at", allow_null=True)
     scopes = serializers.ListField(child=serializers.ChoiceField(choices=ApiKey.Scope.values))
 
     class Meta:
@@ -127,14 +135,14 @@ class KeyDescription(serializers.ModelSerializer[ApiKey]):
         fields: tuple[str, ...] = (
             "id",
             "name",
-            "key_id",
+            "keyId",
             "role",
             "scopes",
-            "created_by",
-            "created_at",
-            "expires_at",
-            "revoked_at",
-            "last_used_at",
+            "createdBy",
+            "createdAt",
+            "expiresAt",
+            "revokedAt",
+            "lastUsedAt",
         )
         read_only_fields = fields
 
@@ -146,42 +154,46 @@ class IssuedKey(KeyDescription):
         fields: tuple[str, ...] = (*KeyDescription.Meta.fields, "key")
 
 
-class ActivityFilter(serializers.Serializer[Any]):
+class ActivityFilter(Paging):
     """Query parameters of the activity log."""
 
     LOOKUPS: ClassVar = {
         "verb": "verb",
         "actor": "actor_name",
-        "actor_kind": "actor_kind",
-        "subject_type": "subject_type",
-        "subject_id": "subject_id",
+        "actorKind": "actor_kind",
+        "subjectType": "subject_type",
+        "subjectId": "subject_id",
         "since": "at__gte",
         "until": "at__lt",
     }
     verb = serializers.ChoiceField(choices=Verb.values, required=False)
     actor = serializers.CharField(max_length=150, required=False)
-    actor_kind = serializers.ChoiceField(choices=ActorKind.values, required=False)
-    subject_type = serializers.CharField(
-        max_length=60, required=False, help_text="whatsapp.account"
-    )
-    subject_id = serializers.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
-    since = serializers.DateTimeField(required=False)
-    until = serializers.DateTimeField(required=False)
+    actorKind = serializers.ChoiceField(choices=ActorKind.values, required=False)
+    subjectType = serializers.CharField(max_length=60, required=False, help_text="whatsapp.account")
+    subjectId = serializers.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
+    since = Moment(required=False)
+    until = Moment(required=False)
 
 
 class ActivityLine(serializers.ModelSerializer[Activity]):
+    actorKind = serializers.ChoiceField(source="actor_kind", choices=ActorKind.choices)
+    actorName = serializers.CharField(source="actor_name")
+    subjectType = serializers.CharField(source="subject_type")
+    subjectId = serializers.IntegerField(source="subject_id", allow_null=True)
+    subjectName = serializers.CharField(source="subject_name")
+
     class Meta:
         model = Activity
         fields = (
             "id",
             "at",
             "verb",
-            "actor_kind",
-            "actor_name",
+            "actorKind",
+            "actorName",
             "address",
-            "subject_type",
-            "subject_id",
-            "subject_name",
+            "subjectType",
+            "subjectId",
+            "subjectName",
             "detail",
         )
         read_only_fields = fields
