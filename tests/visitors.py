@@ -72,7 +72,13 @@ class Visitor:
     def dark(self, wanted):
         self.driver.execute_cdp_cmd(
             "Emulation.setEmulatedMedia",
-            {"features": [{"name": "prefers-color-scheme", "value": "dark" if wanted else ""}]},
+            {
+                "features": [
+                    {"name": "prefers-color-scheme", "value": "dark" if wanted else ""},
+                    # Colours on their way from light to dark are neither.
+                    {"name": "prefers-reduced-motion", "value": "reduce"},
+                ]
+            },
         )
 
     def keep(self, name):
