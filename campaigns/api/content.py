@@ -17,7 +17,8 @@ from accounts.permissions import ADMINISTRATORS, EVERYBODY
 from accounts.problems import FieldError, Problem
 from accounts.routes import TenantRoute
 from campaigns import authoring, previews, readiness
-from campaigns.api import examples, wording
+from campaigns.api import content_examples as examples
+from campaigns.api import wording
 from campaigns.api.files import fetched
 from campaigns.models import Campaign, Referral, Step, Template
 
