@@ -10,7 +10,7 @@ from django.db import transaction
 
 from accounts import phones
 from accounts.activity import SYSTEM, Actor, Verb, record, record_each
-from whatsapp import contacts, doorbells, outbox, suppression
+from whatsapp import contacts, doorbells, outbox, retention, suppression
 from whatsapp.models import Account, Contact, Media, Message
 
 # Keys of sequences (campaigns/following.py): one used by hand would take a step's place.
@@ -40,8 +40,9 @@ def send_direct(
 ) -> Message:
     """Queue one message to `contact_phone`, as a person writes it, ahead of any sequence.
 
-    The same key with the same content returns the message that exists. Raises `CannotSend`, and
-    `outbox.IdempotencyConflict` for a key that stands for another content.
+    The same key with the same content returns the message that exists, whatever became of the
+    account or the person since. Raises `CannotSend`, and `outbox.IdempotencyConflict` for a key
+    that stands for another content.
     """
     if idempotency_key.startswith(RESERVED):
         raise CannotSend(
@@ -49,20 +50,20 @@ def send_direct(
         )
     if not body.strip() and media is None:
         raise CannotSend("text", "empty", "write a text or add a file")
-    if not account.enabled or not account.is_linked:
-        raise CannotSend("account", "not_linked", "this account is not linked: connect it first")
     try:
         phone = phones.parse(contact_phone, region=account.tenant.region)
     except phones.BadPhone as error:
         raise CannotSend("to", error.code, str(error)) from error
     with transaction.atomic():
         suppression.hold(account.tenant)
-        if suppression.suppressed(account.tenant, [phone]):
-            raise CannotSend("to", "suppressed", "this person asked to be forgotten")
+        # Whoever repeats a call whose answer was lost must not hear that nothing was sent.
+        repeated = Message.objects.filter(
+            tenant=account.tenant, idempotency_key=idempotency_key
+        ).exists()
+        if not repeated:
+            _check(account, phone)
         ids = contacts.ensure(tenant_id=account.tenant_id, people={phone: ""})
         contact = Contact.objects.get(pk=ids[phone])
-        if contact.opted_out_at is not None:
-            raise CannotSend("to", "opted_out", "this person asked for no more messages")
         message = outbox.queue(
             tenant=account.tenant,
             account=account,
@@ -84,14 +85,25 @@ def send_direct(
     return message
 
 
+def _check(account: Account, phone: str) -> None:
+    """Raises `CannotSend` when `account` may not write to `phone` now."""
+    if not account.enabled or not account.is_linked:
+        raise CannotSend("account", "not_linked", "this account is not linked: connect it first")
+    if suppression.suppressed(account.tenant, [phone]):
+        raise CannotSend("to", "suppressed", "this person asked to be forgotten")
+    known = Contact.objects.filter(tenant=account.tenant, phone=phone)
+    if known.exclude(opted_out_at=None).exists():
+        raise CannotSend("to", "opted_out", "this person asked for no more messages")
+
+
 def retry(message: Message, *, actor: Actor = SYSTEM, now: datetime) -> bool:
     """Send a failed message again, with the id it had. False when it is not failed any more.
 
-    False, too, when whatever it belongs to has ended or gone on: a sequence takes its last step
-    back, but not an earlier one.
+    False, too, when whatever it belongs to has ended or gone on (a sequence takes its last step
+    back, but not an earlier one), and when what it said is forgotten.
     """
     with transaction.atomic():
-        if message.contact.opted_out_at is not None:
+        if message.contact.opted_out_at is not None or retention.is_forgotten(message, now=now):
             return False
         done = outbox.move(
             message,
@@ -119,7 +131,7 @@ def retry(message: Message, *, actor: Actor = SYSTEM, now: datetime) -> bool:
 def cancel(message_ids: Iterable[int], *, actor: Actor = SYSTEM, now: datetime) -> list[int]:
     """Cancel those that are still queued; their ids. A sequence goes on with its next step."""
     with transaction.atomic():
-        cancelled = outbox.cancel(message_ids, reason="by_hand", now=now)
+        cancelled = outbox.cancel(message_ids, reason="cancelled", now=now)
         by_tenant: dict[int, list[int]] = defaultdict(list)
         for pk, tenant_id in Message.objects.filter(pk__in=cancelled).values_list(
             "id", "tenant_id"

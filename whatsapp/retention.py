@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import connection
 
+from whatsapp.models import Message
+
 FORGET = """
 WITH old AS (
     SELECT id FROM whatsapp_message
@@ -29,7 +31,7 @@ def forget_texts(*, now: datetime, batch: int = 5_000) -> int:
 
     In batches, each a transaction of its own; rows that somebody works on wait for the next run.
     """
-    before = now - timedelta(days=settings.MESSAGE_DAYS)
+    before = _horizon(now)
     emptied = 0
     for statement in (FORGET, FORGET_INCOMING):
         while True:
@@ -40,3 +42,12 @@ def forget_texts(*, now: datetime, batch: int = 5_000) -> int:
             if done < batch:
                 break
     return emptied
+
+
+def is_forgotten(message: Message, *, now: datetime) -> bool:
+    """Whether the text of a message that is over is gone, or goes with the next run."""
+    return message.created_at < _horizon(now)
+
+
+def _horizon(now: datetime) -> datetime:
+    return now - timedelta(days=settings.MESSAGE_DAYS)

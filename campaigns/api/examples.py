@@ -82,7 +82,7 @@ MESSAGE_CANCELLED = [
     answer(
         "cancelled",
         _MESSAGE
-        | {"state": "cancelled", "errorCode": "by_hand", "endedAt": "2026-11-20T10:05:02Z"},
+        | {"state": "cancelled", "errorCode": "cancelled", "endedAt": "2026-11-20T10:05:02Z"},
     )
 ]
 SETTLE = [

@@ -1,12 +1,14 @@
 """Sending directly, trying a failed message again, cancelling one in time."""
 
+import datetime as dt
+
 import pytest
 from django.utils import timezone
 
 from accounts.activity import Actor
 from accounts.models import Activity
-from whatsapp import contacts, limits, messages, outbox
-from whatsapp.models import Contact, Message
+from whatsapp import contacts, explaining, limits, messages, outbox, retention
+from whatsapp.models import Account, Contact, Message
 
 MAX = Actor("user", "max")
 PHONE = "+33639980100"
@@ -42,6 +44,19 @@ def test_the_same_call_again_returns_the_message_and_is_recorded_once(linked):
     assert Activity.objects.filter(verb="message_queued").count() == 1
     with pytest.raises(outbox.IdempotencyConflict):
         send(linked, body="Bonsoir")
+
+
+def test_a_call_whose_answer_was_lost_gets_the_message_whatever_happened_since(linked):
+    message = send(linked)
+    contacts.opt_out(message.contact, reason="said stop", now=timezone.now())
+    Account.objects.update(status="disconnected")
+    linked.refresh_from_db()
+
+    assert send(linked) == message
+
+    with pytest.raises(outbox.IdempotencyConflict):
+        send(linked, contact_phone="+33639980101")
+    assert Message.objects.count() == Contact.objects.count() == 1
 
 
 @pytest.mark.parametrize(
@@ -107,6 +122,21 @@ def test_only_a_failed_message_is_tried_again(linked, write, state):
     assert not Activity.objects.filter(verb="retried").exists()
 
 
+def test_a_message_whose_text_is_forgotten_is_not_tried_again_without_it(linked, write, settings):
+    settings.MESSAGE_DAYS = 30
+    now = timezone.now()
+    message = write(linked)
+    Message.objects.update(state="failed", ended_at=now, created_at=now - dt.timedelta(days=31))
+    message.refresh_from_db()
+
+    assert not messages.retry(message, now=now)  # also before the job has run: it may run any time
+    assert retention.forget_texts(now=now) == 1
+    assert not messages.retry(message, now=now)
+
+    message.refresh_from_db()
+    assert (message.state, message.body) == ("failed", "")
+
+
 def test_only_what_is_still_queued_is_cancelled(linked, write):
     queued, sent = write(linked), write(linked)
     Message.objects.filter(pk=sent.pk).update(state="sent", sent_at=timezone.now())
@@ -114,7 +144,8 @@ def test_only_what_is_still_queued_is_cancelled(linked, write):
     assert messages.cancel([queued.pk, sent.pk], actor=MAX, now=timezone.now()) == [queued.pk]
 
     queued.refresh_from_db()
-    assert (queued.state, queued.error_code) == ("cancelled", "by_hand")
+    assert (queued.state, queued.error_code) == ("cancelled", "cancelled")
+    assert "somebody cancelled it" in explaining.why(queued, now=timezone.now())
     (line,) = Activity.objects.filter(verb="cancelled")
     assert (line.actor_name, line.subject_id) == ("max", queued.pk)
 
