@@ -125,6 +125,8 @@ def _waits(target: Target, message: Message | None, text: Any) -> str:
     """Why the next message has no time of its own; "" when it has, or is on its way."""
     if message is not None:
         return _("being sent now") if message.state == State.SENDING else ""
+    if target.paused_at is not None:
+        return _("held back by your company")
     if target.hold == Target.Hold.UNCERTAIN:
         return _("nobody knows whether the message before has arrived")
     hold = text.hold if isinstance(text, Held) else ""

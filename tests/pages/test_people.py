@@ -5,6 +5,8 @@ import datetime as dt
 import pytest
 from django.utils import timezone
 
+from accounts.activity import SYSTEM
+from campaigns import targets
 from campaigns.models import Delivery, Referral, Referrer, Target, Template
 from tests import factories
 from tests.pages.conftest import browser
@@ -116,6 +118,14 @@ def test_a_campaign_that_is_switched_off_is_said(acme, campaign, referrer):
     type(campaign).objects.update(active=False)
 
     assert "your company has switched the messages off" in page_of(acme)
+
+
+def test_somebody_whom_the_company_holds_back_is_said_to_be(acme, campaign, referrer):
+    target = follow(referrer)
+
+    targets.pause([target.pk], actor=SYSTEM, now=timezone.now())
+
+    assert "held back by your company" in page_of(acme)
 
 
 def test_a_message_on_its_way_shows_its_own_text(acme, campaign, referrer):
