@@ -44,14 +44,14 @@ SHORT = "Bonjour {{name}}, ici {{referrer}}."
 # The same rows with the same joins and locks, in the order in which they fell due.
 OLDEST_FIRST = (
     planning.CLAIM.replace(
-        "FROM unnest(%s::bigint[], %s::int[]) AS turn (account_id, room)\nCROSS JOIN LATERAL (",
+        "FROM unnest(%(accounts)s::bigint[]) AS turn (account_id)\nCROSS JOIN LATERAL (",
         "FROM (",
     )
     .replace(
         "WHERE due.account_id = turn.account_id AND due.state = 'active'",
         "WHERE due.state = 'active'",
     )
-    .replace("LIMIT turn.room", f"LIMIT {CLAIMED}")
+    .replace("LIMIT %(room)s", f"LIMIT {CLAIMED}")
 )
 
 
@@ -137,15 +137,15 @@ def fair_claim() -> list[int]:
         account__sending_paused_at=None,
     )
     accounts = turns.order_by("next_due_at", "account_id").values_list("account_id", flat=True)
-    chosen = dict.fromkeys(accounts[: planning.ACCOUNTS], planning.PER_ACCOUNT)
+    chosen = {"accounts": list(accounts[: planning.ACCOUNTS]), "room": planning.PER_ACCOUNT}
     with connection.cursor() as cursor:
-        cursor.execute(planning.CLAIM, [list(chosen.keys()), list(chosen.values()), NOW])
+        cursor.execute(planning.CLAIM, {**chosen, "now": NOW})
         return _taken(cursor.fetchall())
 
 
 def oldest_first() -> list[int]:
     with connection.cursor() as cursor:
-        cursor.execute(OLDEST_FIRST, [NOW])
+        cursor.execute(OLDEST_FIRST, {"now": NOW})
         return _taken(cursor.fetchall())
 
 

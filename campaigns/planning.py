@@ -50,19 +50,21 @@ class PlanReport:
     per_account: Counter[int] = field(default_factory=Counter)
 
 
+# The room is a number in the text: of a column PostgreSQL guesses three rows an account, and joins
+# the rest by loops, a third slower.
 CLAIM = """
 SELECT target.id, target.tenant_id, target.campaign_id, target.account_id, target.phone,
        target.steps_done, target.next_due_at, target.hold,
        referral.external_id, referral.name, referral.language, referral.paid_at IS NOT NULL,
        referrer.name, referrer.subscribed, contact.id, contact.opted_out_at IS NOT NULL
-FROM unnest(%s::bigint[], %s::int[]) AS turn (account_id, room)
+FROM unnest(%(accounts)s::bigint[]) AS turn (account_id)
 CROSS JOIN LATERAL (
     SELECT id, tenant_id, campaign_id, referral_id, account_id, phone, steps_done, next_due_at,
            hold
     FROM campaigns_target AS due
     WHERE due.account_id = turn.account_id AND due.state = 'active'
-      AND due.open_message_id IS NULL AND due.paused_at IS NULL AND due.next_due_at <= %s
-    ORDER BY due.next_due_at, due.id LIMIT turn.room
+      AND due.open_message_id IS NULL AND due.paused_at IS NULL AND due.next_due_at <= %(now)s
+    ORDER BY due.next_due_at, due.id LIMIT %(room)s
     FOR UPDATE SKIP LOCKED
 ) AS target
 JOIN campaigns_referral AS referral ON referral.id = target.referral_id
@@ -193,11 +195,16 @@ def _hold_lapsed(account_ids: list[int], *, now: datetime) -> int:
 
 
 def _claim(room: dict[int, int], *, now: datetime) -> list[Due]:
-    if not room:
-        return []
+    """Lock what is due of each account, as many as it has room for; most have the same room."""
+    accounts: dict[int, list[int]] = defaultdict(list)
+    for account_id, left in room.items():
+        accounts[left].append(account_id)
+    due: list[Due] = []
     with connection.cursor() as cursor:
-        cursor.execute(CLAIM, [list(room.keys()), list(room.values()), now])
-        return [Due(*row) for row in cursor.fetchall()]
+        for left, ids in accounts.items():
+            cursor.execute(CLAIM, {"accounts": ids, "now": now, "room": left})
+            due += [Due(*row) for row in cursor.fetchall()]
+    return due
 
 
 def _handle(
