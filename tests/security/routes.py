@@ -77,8 +77,8 @@ def addresses(
     found = [dict(zip(names, values, strict=True)) for values in _combine(route, ids)]
     for values in _combine(route, own) if own and len(names) > 1 else ():
         for index, name in enumerate(names):
-            if name in NAMES:
-                continue
+            if name in NAMES or _values(route, name, ids) == _values(route, name, own):
+                continue  # the same in both companies, or nobody's
             found += [
                 {**dict(zip(names, values, strict=True)), name: foreign}
                 for foreign in _values(route, name, ids)

@@ -18,7 +18,7 @@ from campaigns.models import Referral, Target
 from tests import factories
 from tests.admin.test_pages import fill
 from tests.factories import NOW
-from whatsapp import linking
+from whatsapp import linking, suppression
 from whatsapp.driver.base import QrCode
 from whatsapp.models import Account, Profile
 
@@ -116,6 +116,7 @@ def make(slug: str) -> World:
         tenant=tenant, name=f"key of {slug}", role="agent", scopes=["stats:read"],
         actor=SYSTEM, now=NOW,
     )  # fmt: skip
+    suppression.suppress(tenant, factories.fiction_phone(9_999), now=NOW)
     target = Target.objects.filter(tenant=tenant).first()
     activity.record(
         tenant_id=tenant.pk, verb=Verb.EXITED, subject=target, detail={"of": slug}, now=NOW
