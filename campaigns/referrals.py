@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 from django.db import transaction
@@ -25,6 +25,7 @@ from accounts.activity import SYSTEM, Actor, Verb
 from accounts.models import Tenant
 from campaigns import corrections, deadlocks, exits
 from campaigns.corrections import CHANGEABLE
+from campaigns.import_report import ImportReport, Line
 from campaigns.models import Payment, Referral, Referrer, Target, Template
 from campaigns.rows import Finding, Reader, Row, Values
 from whatsapp import suppression
@@ -45,32 +46,6 @@ class ReferralSource(Protocol):
 
     def rows(self) -> Iterator[Row | Finding]:
         """Rows as they come, and findings where a row could not even be taken apart."""
-
-
-@dataclass(slots=True)
-class ImportReport:
-    """What an import did. `paid` of the created or updated ones came as paid."""
-
-    rows: int = 0
-    created: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    refused: int = 0
-    paid: int = 0
-    findings: list[Finding] = field(default_factory=list)
-    findings_left_out: int = 0
-    codes: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def good(self) -> int:
-        """Rows that are, or would be, taken over."""
-        return self.rows - self.refused
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values; each finding is an object with the names of `Finding`."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
-        values["findings"] = [asdict(finding) for finding in self.findings]
-        return values
 
 
 def import_rows(
@@ -116,16 +91,6 @@ def import_rows(
         refused=report.refused,
     )
     return report
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What became of one row, or would: created, updated, unchanged or refused."""
-
-    row: int
-    external_id: str
-    outcome: str
-    findings: list[Finding]
 
 
 @dataclass(slots=True)
