@@ -261,15 +261,27 @@ class _Importer:
             skipped_reason="",
         ).order_by("id")
         for phone, external_id in stored.values_list("phone", "external_id"):
-            first.setdefault(phone, external_id)
+            if self._has_still(external_id, phone):
+                first.setdefault(phone, external_id)
         followed = Target.objects.filter(
             tenant=self.tenant,
             phone__in={row.phone for row in rows},
             state=Target.State.ACTIVE,
         )
-        first.update(followed.values_list("phone", "referral__external_id"))
+        first |= {
+            phone: external_id
+            for phone, external_id in followed.values_list("phone", "referral__external_id")
+            if self._has_still(external_id, phone)
+        }
         wanted = {row.phone for row in rows}
         return {p: who for p, who in self._taken_phones.items() if p in wanted} | first
+
+    def _has_still(self, external_id: str, phone: str) -> bool:
+        """Whether a stored referral would have its phone yet, and be unpaid, after this far."""
+        imagined = self._imagined.get(external_id)
+        if imagined is None:
+            return True
+        return imagined.values.phone == phone and imagined.paid_at is None
 
     def _apply(
         self,

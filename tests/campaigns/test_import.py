@@ -171,7 +171,9 @@ def test_a_dry_run_says_what_the_import_then_does_and_stores_nothing(tenant, mon
     """Whatever fits into a transaction: later rows meet what earlier ones would have stored."""
     monkeypatch.setattr(referrals, "BATCH", batch)
     Payment.objects.create(tenant=tenant, external_id="ref-0003", paid_at=NOW, source="x")
-    make_referral(Referrer.objects.get(external_id="amina"), external_id="ref-0002", name="Old")
+    # The file corrects this one's phone, and gives the old one to somebody in a later batch.
+    amina = Referrer.objects.get(external_id="amina")
+    make_referral(amina, external_id="ref-0002", name="Old", phone="+33639980011")
 
     def run(**options):
         lines = []
