@@ -9,6 +9,7 @@ from django.core.mail import send_mail
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 
+from whatsapp import reasons
 from whatsapp.models import Account
 
 log = structlog.get_logger(__name__)
@@ -28,7 +29,7 @@ def tell_owners(*, now: datetime) -> int:
             subject = _("Your WhatsApp account %(name)s is disconnected") % {"name": account.name}
             body = _(
                 "Messages wait until you connect it again. Nothing is lost.\n\nWhy: %(reason)s"
-            ) % {"reason": account.status_reason}
+            ) % {"reason": reasons.in_words(account.status_reason) or account.status_reason}
         try:
             send_mail(subject, body, None, [account.owner.email])
             sent += 1

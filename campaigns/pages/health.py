@@ -9,11 +9,11 @@ import datetime as dt
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 
 from campaigns.models import Referrer
+from whatsapp import reasons
 from whatsapp.limits import Allowance
 from whatsapp.linking import attempt_ends
 from whatsapp.models import Account
@@ -24,20 +24,6 @@ SLOW_LINK = dt.timedelta(seconds=30)
 SLOW_LOGOUT = dt.timedelta(seconds=60)
 # The reconciler rings every 20 seconds: whatever waits longer than this, waits for a worker.
 LATE = dt.timedelta(minutes=10)
-
-# What workers write down as `status_reason`, by how it begins.
-REASONS: dict[str, str | Promise] = {
-    "nobody scanned": gettext_lazy("Nobody scanned the code in time."),
-    "this phone is linked": gettext_lazy(
-        "This phone is linked to another account of Relance already. "
-        "Disconnect that one first, or scan with another phone."
-    ),
-    "the connection did not come back": gettext_lazy(
-        "WhatsApp could not be reached for a while, so the connection was given up."
-    ),
-    "the browser did not get ready": gettext_lazy("WhatsApp Web did not open."),
-    "disconnected by request": gettext_lazy("You disconnected it."),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +57,6 @@ class Health:
     may_link: bool
     may_disconnect: bool
     changing: bool  # something happens within seconds: look again soon
-
-
-def reason_in_words(account: Account) -> str:
-    """Why an account is not connected, in the reader's language; "" when nobody knows."""
-    for beginning, words in REASONS.items():
-        if account.status_reason.startswith(beginning):
-            return str(words)
-    return ""
 
 
 def health_of(referrer: Referrer, account: Account, facts: Facts, *, now: datetime) -> Health:
@@ -150,7 +128,7 @@ def _pending(account: Account, facts: Facts, *, now: datetime) -> Notice:
         _("Your code takes longer than usual"),
         _("Relance is busy or being restarted. Your wish is kept: the code appears here by itself.")
         + " "
-        + reason_in_words(account),
+        + reasons.in_words(account.status_reason),
         (_("If there is none in five minutes, tell the people who run Relance for you."),),
     )
 
@@ -212,11 +190,12 @@ def _conflict() -> Notice:
 
 def _linked_no_more(account: Account) -> Notice:
     by_request = account.status_reason.startswith("disconnected by request")
+    why = reasons.in_words(account.status_reason)
     waits = _("Messages wait until you link it again; nothing is lost.")
     return Notice(
         "wait" if by_request else "bad",
         _("Disconnected"),
-        f"{reason_in_words(account)} {waits}".strip(),
+        f"{why} {waits}".strip(),
         () if by_request else (_("Press “Link my WhatsApp” and scan the code."),),
     )
 

@@ -88,7 +88,7 @@ def test_a_referrer_links_sees_a_message_go_out_pauses_and_disconnects(
     press("#disconnect")
     eventually(lambda: shows("main", "Disconnect your WhatsApp?"))
     press("button.danger")
-    eventually(lambda: shows("account", "You disconnected it"), what="the page says so")
+    eventually(lambda: shows("account", "It was disconnected by request"), what="the page says so")
     eventually(lambda: simulator.state()["devices"] == [], what="her phone lists no device")
     amina.keep("journey-3-disconnected")
     assert chromium.find_elements(By.ID, "link"), "she may come back"

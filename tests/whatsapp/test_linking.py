@@ -182,6 +182,7 @@ def test_a_socket_that_stays_away_disconnects_after_five_looks_and_the_owner_is_
     for _ in range(2):
         notices.tell_owners(now=timezone.now())
     assert [mail.to for mail in mailoutbox] == [["amina@example.org"]]
+    assert "WhatsApp était injoignable" in mailoutbox[0].body, "in the company's language"
 
 
 def test_short_outages_are_not_counted_together(linked, world, worker):

@@ -1,0 +1,36 @@
+"""Why an account is not connected, in words for people.
+
+Workers write `status_reason` in English, for operators and logs; here is what it means to whoever's
+phone it is, in the language that is active.
+"""
+
+from __future__ import annotations
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+# By how a reason begins.
+WORDS: dict[str, str | Promise] = {
+    "nobody scanned": _("Nobody scanned the code in time."),
+    "this phone is linked": _(
+        "This phone is linked to another account of Relance already. "
+        "Disconnect that one first, or scan with another phone."
+    ),
+    "the connection did not come back": _(
+        "WhatsApp could not be reached for a while, so the connection was given up."
+    ),
+    "the browser did not get ready": _("WhatsApp Web did not open."),
+    "disconnected by request": _("It was disconnected by request."),
+    "the device was removed": _("Relance was removed from the linked devices of the phone."),
+    "the session is no longer linked": _(
+        "Relance was removed from the linked devices of the phone."
+    ),
+    "the same login was opened": _("The same session was opened in another window."),
+}
+
+
+def in_words(status_reason: str) -> str:
+    """The reason for people; "" when it means nothing to them."""
+    return next(
+        (str(words) for begins, words in WORDS.items() if status_reason.startswith(begins)), ""
+    )
