@@ -316,7 +316,12 @@ def _accounts(ids: list[int]) -> Plot:
 
 
 def _failures(ids: list[int], *, since: dt.datetime, now: dt.datetime) -> Plot:
-    found = statistics.failures(ids, since=_midnight(since), until=now)
+    found = _remembered(
+        "failures",
+        ids,
+        lambda: statistics.failures(ids, since=_midnight(since), until=now),
+        seconds=300,
+    )
     return Plot(
         name="failures",
         title=_("Failures by reason"),
