@@ -155,7 +155,9 @@ PUSH = [
                             "field": "referrer",
                             "level": "error",
                             "code": "unknown",
-                            "message": "there is no referrer “nobody”",
+                            "message": (
+                                "there is no referrer “nobody”: add them first, or correct the id"
+                            ),
                         }
                     ],
                 },

@@ -68,14 +68,9 @@ def test_each_row_gets_its_own_result_and_good_ones_are_taken(acme, max_, referr
         (0, "ref-1", "created"), (1, "ref-2", "refused"), (2, "ref-1", "updated"),
     ]  # fmt: skip
     assert (body["created"], body["updated"], body["refused"]) == (1, 1, 1)
-    assert body["results"][1]["findings"] == [
-        {
-            "field": "referrer",
-            "level": "error",
-            "code": "unknown",
-            "message": "there is no referrer “nobody”",
-        }
-    ]
+    (finding,) = body["results"][1]["findings"]
+    assert (finding["field"], finding["level"], finding["code"]) == ("referrer", "error", "unknown")
+    assert "“nobody”" in finding["message"]
     stored = Referral.objects.get()
     assert (stored.name, stored.phone) == ("Zoé M.", "+33639980100")
     assert Activity.objects.filter(verb="referrals_imported", actor_name="max").exists()
