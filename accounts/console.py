@@ -15,11 +15,13 @@ from django.db.models import ForeignKey, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts import lists
+from accounts.activity import Verb, actor_of, record
 from accounts.lists import QuickChangeList, QuickPaginator
-from accounts.models import Membership, Tenant
+from accounts.models import Membership, Tenant, User
 from accounts.permissions import ADMINISTRATORS
 
 NAMED = 100  # rows that a question names; it counts all of them
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from django.contrib.auth.admin import UserAdmin
     from django.contrib.auth.forms import AuthenticationForm
 
-    from accounts.models import User
 
     ConsoleAdmin = ModelAdmin[Any]
     ConsoleStackedInline = StackedInline[Any, Any]
@@ -157,6 +158,9 @@ class TenantScoped(StaffOfCompany):
     # What an empty list says is to be done next, and the name of the page for it.
     if_empty: Any = ""
     if_empty_page = ""
+    # What the activity log calls a new row, and fields whose changes are recorded by others.
+    created = Verb.CREATED
+    recorded_apart: frozenset[str] = frozenset()
     list_per_page = 25
     list_max_show_all = 200
     # Counting millions of rows twice for a list of some helps nobody.
@@ -204,14 +208,25 @@ class TenantScoped(StaffOfCompany):
         """Only what was edited is written: workers change the other columns at the same time."""
         if not change:
             super().save_model(request, obj, form, change)
+            self._record(request, obj, self.created)
             return
-        changed = [
-            field.name
-            for field in obj._meta.concrete_fields
-            if field.name in form.changed_data or getattr(field, "auto_now", False)
-        ]
-        if changed:
-            obj.save(update_fields=changed)
+        columns = obj._meta.concrete_fields
+        edited = [column.name for column in columns if column.name in form.changed_data]
+        if edited:
+            dates = [column.name for column in columns if getattr(column, "auto_now", False)]
+            obj.save(update_fields=[*edited, *dates])
+            if fields := [name for name in edited if name not in self.recorded_apart]:
+                self._record(request, obj, Verb.CHANGED, fields=fields)
+
+    def _record(self, request: HttpRequest, obj: Any, verb: Verb, **detail: Any) -> None:
+        record(
+            tenant_id=obj.pk if self.tenant_path == "pk" else obj.tenant_id,
+            verb=verb,
+            actor=actor_of(request),
+            subject=obj,
+            detail=detail,
+            now=timezone.now(),
+        )
 
     def get_changeform_initial_data(self, request: HttpRequest) -> Any:
         """Somebody of one company is not asked which."""
@@ -226,6 +241,15 @@ class TenantScoped(StaffOfCompany):
         filters = [name for name in super().get_list_filter(request) if name != "tenant"]
         return [*filters, CompanyFilter] if len(companies(request)) > 1 else filters
 
+    def get_autocomplete_fields(self, request: HttpRequest) -> Any:
+        """Only superusers look people up among all there are; others choose from a list."""
+        fields = super().get_autocomplete_fields(request)
+        if request.user.is_superuser:
+            return fields
+        return [
+            name for name in fields if self.opts.get_field(name).related_model is not User
+        ]
+
     def formfield_for_foreignkey(
         self, db_field: ForeignKey[Any], request: HttpRequest, **kwargs: Any
     ) -> Any:
@@ -235,6 +259,10 @@ class TenantScoped(StaffOfCompany):
             registered = self.admin_site._registry.get(related)
             if related is Tenant:
                 kwargs["queryset"] = Tenant.objects.filter(pk__in=tenant_ids(request))
+            elif related is User:
+                kwargs["queryset"] = related._default_manager.filter(
+                    pk__in=Membership.objects.filter(tenant__in=tenant_ids(request)).values("user")
+                ).order_by("username")
             elif isinstance(registered, TenantScoped):
                 kwargs["queryset"] = registered.get_queryset(request)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)

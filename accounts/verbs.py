@@ -66,6 +66,10 @@ class Verb(models.TextChoices):
     CAMPAIGN_CREATED = "campaign_created", _("campaign created")
     CAMPAIGN_ACTIVATED = "campaign_activated", _("campaign activated")
     CAMPAIGN_PAUSED = "campaign_paused", _("campaign paused")
+    # whatever else people edit; the subject says what
+    CREATED = "created", _("created")
+    CHANGED = "changed", _("changed")
+    DELETED = "deleted", _("deleted")
 
 
 def verbs() -> list[tuple[str, Any]]:

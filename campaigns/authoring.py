@@ -52,22 +52,39 @@ def change(
     name: str | None = None,
     default_language: str | None = None,
     first_delay: timedelta | None = None,
+    actor: Actor = SYSTEM,
+    now: datetime,
 ) -> None:
-    """Change what is not None. The delay holds for those who are enrolled from now on."""
+    """Change what is not None. The delay holds for those who are enrolled from now on.
+
+    Raises `Refused`.
+    """
     if default_language is not None:
         _check_language("defaultLanguage", default_language)
-        campaign.default_language = default_language
-    campaign.name = campaign.name if name is None else name
-    campaign.first_delay = campaign.first_delay if first_delay is None else first_delay
-    _save(campaign)
+    wishes = {"name": name, "default_language": default_language, "first_delay": first_delay}
+    with transaction.atomic():
+        current = _locked(campaign)
+        changed = {
+            field: value
+            for field, value in wishes.items()
+            if value is not None and value != getattr(current, field)
+        }
+        if changed:
+            for field, value in changed.items():
+                setattr(current, field, value)
+            # These alone: somebody may switch it on or off at this moment.
+            _save(current, *changed)
+            _record(current, Verb.CHANGED, actor=actor, now=now, fields=list(changed))
+    campaign.refresh_from_db()
 
 
-def remove(campaign: Campaign) -> bool:
+def remove(campaign: Campaign, *, actor: Actor = SYSTEM, now: datetime) -> bool:
     """Delete a campaign that is switched off and never followed anybody; False otherwise."""
     with transaction.atomic():
         current = Campaign.objects.select_for_update(of=("self",)).get(pk=campaign.pk)
         if current.active or Target.objects.filter(campaign=current).exists():
             return False
+        _record(current, Verb.DELETED, actor=actor, now=now)
         current.delete()
     return True
 
@@ -181,10 +198,10 @@ def _locked(campaign: Campaign) -> Campaign:
     )
 
 
-def _save(campaign: Campaign) -> None:
+def _save(campaign: Campaign, *fields: str) -> None:
     try:
         with transaction.atomic():
-            campaign.save()
+            campaign.save(update_fields=fields or None)
     except IntegrityError as error:
         raise Refused(
             "name", "taken", f"there is a campaign named “{campaign.name}” already"
@@ -203,7 +220,7 @@ def _changed(template: Template, *, actor: Actor, now: datetime) -> None:
 
 
 def _record(
-    campaign: Campaign, verb: Verb, *, actor: Actor, now: datetime, **detail: str | int
+    campaign: Campaign, verb: Verb, *, actor: Actor, now: datetime, **detail: str | int | list[str]
 ) -> None:
     record(
         tenant_id=campaign.tenant_id,

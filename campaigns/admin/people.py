@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet
@@ -24,6 +23,7 @@ from accounts.console import (
     confirmed,
     display,
 )
+from accounts.forms import OfCompany
 from campaigns import exits, holds
 from campaigns.admin import imports
 from campaigns.exports import stream_csv
@@ -45,20 +45,14 @@ class ReferrerQuestions(QuestionFilter):
     }
 
 
-class ReferrerForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
+class ReferrerForm(OfCompany):
+    person = "user"
+
     def clean(self) -> dict[str, Any]:
-        """The account and the person must be of the referrer's own company."""
-        data: dict[str, Any] = super().clean() or self.cleaned_data
-        tenant = data.get("tenant") or (self.instance.tenant if self.instance.pk else None)
-        account, user = data.get("account"), data.get("user")
-        if tenant is not None and account is not None and account.tenant_id != tenant.pk:
+        data = super().clean()
+        account = data.get("account")
+        if self.tenant is not None and account is not None and account.tenant_id != self.tenant.pk:
             self.add_error("account", _("This account is of another company."))
-        if (
-            tenant is not None
-            and user is not None
-            and not user.memberships.filter(tenant=tenant).exists()
-        ):
-            self.add_error("user", _("This person does not belong to the company."))
         return data
 
 

@@ -140,6 +140,8 @@ class CampaignView(ContentRoute):
                 name=wishes.get("name"),
                 default_language=wishes.get("defaultLanguage"),
                 first_delay=wishes.get("firstDelaySeconds"),
+                actor=self.actor,
+                now=timezone.now(),
             )
         except authoring.Refused as error:
             raise _problem(error) from error
@@ -151,7 +153,7 @@ class CampaignView(ContentRoute):
         responses={204: OpenApiResponse(description="It is deleted.")},
     )
     def delete(self, request: Request, pk: int) -> Response:
-        if not authoring.remove(self.campaign(pk)):
+        if not authoring.remove(self.campaign(pk), actor=self.actor, now=timezone.now()):
             raise Problem(
                 409,
                 "in_use",

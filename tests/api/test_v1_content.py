@@ -1,9 +1,11 @@
 """`/api/v1/campaigns`, `/steps`, `/templates`: written by pieces, switched on when complete."""
 
 import pytest
+from django.utils import timezone
 
+from accounts.activity import Actor
 from accounts.models import Activity
-from campaigns import days
+from campaigns import authoring, days
 from campaigns.models import Campaign, Step, Template
 from tests import companies
 from tests.factories import make_campaign, make_referral, make_referrer, make_target
@@ -11,6 +13,7 @@ from whatsapp.fetching import Fetched
 from whatsapp.models import Media
 
 URL = "/api/v1/campaigns"
+MAX = Actor("user", "max")
 PDF = b"%PDF-1.4\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF\n"
 
 
@@ -203,3 +206,28 @@ def test_the_seven_days_of_the_old_route_are_recorded_too(acme, max_):
 
     verbs = Activity.objects.filter(actor_name="max").order_by("id").values_list("verb", flat=True)
     assert list(verbs) == ["template_changed", "step_changed"]
+
+
+def test_a_change_does_not_undo_what_somebody_else_did_meanwhile(acme, campaign):
+    """Two at once: one has read the campaign and renames it, the other switches it on."""
+    read_before = Campaign.objects.get(pk=campaign.pk)
+    Campaign.objects.filter(pk=campaign.pk).update(active=True)
+
+    authoring.change(read_before, name="Renamed", actor=MAX, now=timezone.now())
+
+    campaign.refresh_from_db()
+    assert (campaign.name, campaign.active) == ("Renamed", True)
+
+
+def test_who_changed_and_who_deleted_a_campaign_is_recorded(acme, max_, campaign):
+    address = f"{URL}/{campaign.pk}"
+
+    max_.patch(address, {"name": "Renamed", "firstDelaySeconds": 60}, format="json")
+    max_.patch(address, {"name": "Renamed"}, format="json")
+    max_.delete(address)
+
+    lines = Activity.objects.filter(actor_name="max").order_by("id")
+    assert [(line.verb, line.subject_name, line.detail) for line in lines] == [
+        ("changed", "Renamed", {"fields": ["name", "first_delay"]}),
+        ("deleted", "Renamed", {}),
+    ]

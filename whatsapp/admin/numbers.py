@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
-from accounts.activity import actor_of
+from accounts.activity import Verb, actor_of
 from accounts.console import (
     ConsoleAdmin,
     QuestionFilter,
@@ -30,7 +30,8 @@ from accounts.console import (
     confirmed,
     display,
 )
-from whatsapp import limits, linking, profiles
+from accounts.forms import OfCompany
+from whatsapp import limits, linking, numbers, profiles
 from whatsapp.admin.panel import panel
 from whatsapp.models import Account, Lease, Usage
 
@@ -44,6 +45,7 @@ STATUS_COLOURS = {
     Status.LOGGED_OUT: "danger",
     Status.DISCONNECTED: "danger",
 }
+LIMITS = ("daily_limit", "per_minute", "gap_ms")
 
 
 class AccountQuestions(QuestionFilter):
@@ -63,8 +65,15 @@ class AccountQuestions(QuestionFilter):
     }
 
 
+class AccountForm(OfCompany):
+    person = "owner"
+
+
 @admin.register(Account)
 class AccountAdmin(TenantScoped, ConsoleAdmin):
+    form = AccountForm
+    created = Verb.ACCOUNT_CREATED
+    recorded_apart = frozenset(LIMITS)
     list_display = [
         "name", "tenant", "status_label", "phone", "today", "sends", "driven_by", "last_checked_at",
     ]  # fmt: skip
@@ -77,7 +86,7 @@ class AccountAdmin(TenantScoped, ConsoleAdmin):
     readonly_fields = ["created_at"]
     fieldsets = [
         (None, {"fields": ["tenant", "name", "owner", "enabled"]}),
-        (_("Limits"), {"fields": ["daily_limit", "per_minute", "gap_ms"]}),
+        (_("Limits"), {"fields": LIMITS}),
     ]
 
     class Media:
@@ -125,6 +134,19 @@ class AccountAdmin(TenantScoped, ConsoleAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         # Its messages would go with it. Switch it off (`enabled`) or disconnect it instead.
         return False
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if change and self.recorded_apart.intersection(form.changed_data):
+            # Locked and recorded with the numbers, as over the API.
+            numbers.set_limits(
+                Account.objects.get(pk=obj.pk),
+                daily=obj.daily_limit,
+                per_minute=obj.per_minute,
+                gap_ms=obj.gap_ms,
+                actor=actor_of(request),
+                now=timezone.now(),
+            )
+        super().save_model(request, obj, form, change)
 
     @display(description=_("status"), ordering="status", label=STATUS_COLOURS)
     def status_label(self, account: Account) -> tuple[str, str]:
