@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from django.contrib.auth.admin import UserAdmin
     from django.contrib.auth.forms import AuthenticationForm
 
-
     ConsoleAdmin = ModelAdmin[Any]
     ConsoleStackedInline = StackedInline[Any, Any]
     ConsoleTabularInline = TabularInline[Any, Any]
@@ -246,9 +245,7 @@ class TenantScoped(StaffOfCompany):
         fields = super().get_autocomplete_fields(request)
         if request.user.is_superuser:
             return fields
-        return [
-            name for name in fields if self.opts.get_field(name).related_model is not User
-        ]
+        return [name for name in fields if self.opts.get_field(name).related_model is not User]
 
     def formfield_for_foreignkey(
         self, db_field: ForeignKey[Any], request: HttpRequest, **kwargs: Any
