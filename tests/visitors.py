@@ -8,11 +8,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.test import Client
 from selenium import webdriver
-from selenium.webdriver.remote.webdriver import WebDriver
 
 from accounts.models import User
 
@@ -20,7 +20,7 @@ AXE = Path(settings.BASE_DIR) / "node_modules/axe-core/axe.min.js"
 
 
 @contextmanager
-def open_chromium(profile: Path, *, scripts: bool = True) -> Iterator[WebDriver]:
+def open_chromium(profile: Path, *, scripts: bool = True) -> Iterator[webdriver.Chrome]:
     """A browser of its own; in the language that SCREENSHOT_LANGUAGE names, or in English."""
     options = webdriver.ChromeOptions()
     options.add_argument("--headless=new")
@@ -54,22 +54,23 @@ def logged_in(user: User) -> Client:
 class Visitor:
     """Somebody in Chromium; logged in, if `user` is given."""
 
-    def __init__(self, driver: WebDriver, root: str, user: User | None = None) -> None:
+    def __init__(self, driver: webdriver.Chrome, root: str, user: User | None = None) -> None:
         self.driver, self.root = driver, root
-        driver.get(self.root + "/login/")
+        # A page that asks for nothing by itself: an answer to who was here before could come late.
+        driver.get(self.root + "/healthz")
         driver.delete_all_cookies()
         if user is not None:
             cookie = logged_in(user).cookies[settings.SESSION_COOKIE_NAME].value
             driver.add_cookie({"name": settings.SESSION_COOKIE_NAME, "value": cookie})
 
-    def wide(self, width, height=900):
+    def wide(self, width: int, height: int = 900) -> None:
         # Not the window: Chromium refuses narrow ones.
         self.driver.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
             {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600},
         )
 
-    def dark(self, wanted):
+    def dark(self, wanted: bool) -> None:
         self.driver.execute_cdp_cmd(
             "Emulation.setEmulatedMedia",
             {
@@ -81,7 +82,7 @@ class Visitor:
             },
         )
 
-    def keep(self, name):
+    def keep(self, name: str) -> None:
         """The whole page, below the fold as well."""
         if folder := os.environ.get("SCREENSHOTS"):
             Path(folder).mkdir(parents=True, exist_ok=True)
@@ -90,7 +91,7 @@ class Visitor:
             self.wide(width, max(height, 640))
             self.driver.save_screenshot(str(Path(folder) / f"{name}.png"))
 
-    def violations(self, inside="html"):
+    def violations(self, inside: Any = "html") -> list[str]:
         """What axe-core calls serious or critical there, as sentences."""
         self.driver.execute_script(AXE.read_text())
         found = self.driver.execute_async_script("axe.run(arguments[0]).then(arguments[1])", inside)
@@ -101,15 +102,15 @@ class Visitor:
             for node in one["nodes"]
         ]
 
-    def overflows(self):
-        return self.driver.execute_script(
+    def overflows(self) -> bool:
+        return self.driver.execute_script(  # type: ignore[no-any-return]
             "return document.documentElement.scrollWidth > document.documentElement.clientWidth"
         )
 
-    def complaints(self):
+    def complaints(self) -> list[str]:
         """What the browser's console says is wrong."""
         return [
             entry["message"]
-            for entry in self.driver.get_log("browser")
+            for entry in self.driver.get_log("browser")  # type: ignore[no-untyped-call]
             if entry["level"] == "SEVERE"
         ]

@@ -9,6 +9,7 @@ import datetime as dt
 import hashlib
 import json
 import textwrap
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -32,6 +33,7 @@ from whatsapp.models import Account
 
 T = TypeVar("T")
 DAYS = 14
+WORTH = 200  # what took a second is remembered for as many
 INK = "#7b8190"  # legible on light and on dark
 # Unfold's names; one colour means one thing in every plot.
 COLOURS = {
@@ -199,13 +201,17 @@ def _questions(ids: list[int], *, chosen: str, now: dt.datetime) -> list[Questio
 
 
 def _remembered(name: str, ids: list[int], work: Callable[[], T], *, seconds: int) -> T:
-    """What `work` found up to `seconds` ago. Without Redis it is found anew each time."""
+    """What `work` found up to `seconds` ago. Without Redis it is found anew each time.
+
+    What is found at once is forgotten soon: whoever watches a small company sees it move.
+    """
     key = hashlib.sha256(repr((name, sorted(ids))).encode()).hexdigest()
     try:
         found: T | None = cache.get(key)
         if found is None:
+            began = time.perf_counter()
             found = work()
-            cache.set(key, found, seconds)
+            cache.set(key, found, min(seconds, round(WORTH * (time.perf_counter() - began))))
     except RedisError:
         return work()
     return found
