@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -49,6 +49,18 @@ def main() -> int:
     if "RELANCE_DEMO_DIRECTORY" not in os.environ:
         parser.error("run `make demo` or `manage.py demo`, which prepares what this needs")
 
+    def whole(play: Play) -> bool:
+        passed = play.run()
+        if not once:
+            play.stay()
+        return passed
+
+    return perform(whole)
+
+
+def perform(work: Callable[[Play], bool]) -> int:
+    """Do `work` on the stage and stop everything after it; returns the exit status."""
+
     def leave(*_: object) -> None:
         raise Interrupted
 
@@ -61,10 +73,7 @@ def main() -> int:
     embedded = local.start(local.state_dir() / "services") if _is_embedded() else None
     try:
         with contextlib.closing(Play(console, directory)) as play:
-            passed = play.run()
-            if not once:
-                play.stay()
-            return 0 if passed else 1
+            return 0 if work(play) else 1
     except Interrupted:
         console.print("stopped: nothing of the demo is running any more")
         return 130

@@ -65,8 +65,11 @@ class Pace:
         )
 
 
-def run(*, once: bool) -> int:
-    """Prepare, play, and tidy up; returns the exit status."""
+def run(module: str = "demo", *arguments: str, **settings_: str) -> int:
+    """Prepare, play, and tidy up; returns the exit status.
+
+    What plays is ``python -m module`` with `arguments`; `settings_` are put over the stage's own.
+    """
     directory = local.state_dir() / "demo"
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -76,11 +79,11 @@ def run(*, once: bool) -> int:
         print(f"demo: another demo of this clone is running ({directory})", file=sys.stderr)
         return 1
     try:
-        environment = prepare(directory)
+        environment = prepare(directory) | settings_
     except (NotPossible, ProgramFailed) as problem:
         print(f"demo: {problem}", file=sys.stderr)
         return 1
-    status = _play(environment, once=once)
+    status = _play([sys.executable, "-m", module, *arguments], environment)
     if status == 0:
         _drop_database()
     return status
@@ -129,9 +132,8 @@ def prepare(directory: Path) -> dict[str, str]:
     }
 
 
-def _play(environment: dict[str, str], *, once: bool) -> int:
+def _play(command: list[str], environment: dict[str, str]) -> int:
     """Run the demo proper in front of this process; Ctrl-C is its business, other ends are told."""
-    command = [sys.executable, "-m", "demo", *(["--once"] if once else [])]
     if setpriv := shutil.which("setpriv"):
         command = [setpriv, "--pdeathsig", "TERM", "--", *command]
     child = subprocess.Popen(command, cwd=REPOSITORY, env=environment)

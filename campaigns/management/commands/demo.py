@@ -20,4 +20,4 @@ class Command(BaseCommand):
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        sys.exit(stage.run(once=options["once"]))
+        sys.exit(stage.run("demo", *(["--once"] if options["once"] else [])))
