@@ -20,7 +20,7 @@ from whatsapp import linking
 from whatsapp.models import Message
 from whatsapp.simulator.client import SimulatorControl
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 
 @pytest.fixture
