@@ -137,9 +137,11 @@ def fair_claim() -> list[int]:
         account__sending_paused_at=None,
     )
     accounts = turns.order_by("next_due_at", "account_id").values_list("account_id", flat=True)
-    chosen = {"accounts": list(accounts[: planning.ACCOUNTS]), "room": planning.PER_ACCOUNT}
+    chosen = list(accounts[: planning.ACCOUNTS])
     with connection.cursor() as cursor:
-        cursor.execute(planning.CLAIM, {**chosen, "now": NOW})
+        cursor.execute(
+            planning.CLAIM, {"accounts": chosen, "room": planning.PER_ACCOUNT, "now": NOW}
+        )
         return _taken(cursor.fetchall())
 
 
