@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.core.exceptions import ValidationError
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Membership, Tenant
@@ -21,6 +22,20 @@ class LimitedLogIn(AuthenticationForm):
         if self.request is not None and not LoginThrottle().allow(self.request, name):
             raise ValidationError(_("Too many attempts: wait five minutes."), "throttled")
         return super().clean()
+
+
+class LimitedPasswordChange(PasswordChangeForm):
+    """A session that somebody left open must not be good for guessing the password."""
+
+    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.request = request
+
+    def clean_old_password(self) -> str:
+        if not LoginThrottle().allow(self.request, self.user.get_username()):
+            raise ValidationError(_("Too many attempts: wait five minutes."), "throttled")
+        old: str = super().clean_old_password()
+        return old
 
 
 class OfCompany(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time

@@ -144,11 +144,13 @@ def exit_targets(
         return _exit(targets, reason=reason, actor=actor, now=now)
 
 
-def exit_phone(*, tenant_id: int, phone: str, reason: str, now: datetime) -> ExitResult:
+def exit_phone(
+    *, tenant_id: int, phone: str, reason: str, actor: Actor = SYSTEM, now: datetime
+) -> ExitResult:
     """Take out whoever of the tenant is followed under `phone`."""
     with transaction.atomic():
         targets = Target.objects.filter(tenant_id=tenant_id, phone=phone)
-        return _exit(targets, reason=reason, actor=SYSTEM, now=now)
+        return _exit(targets, reason=reason, actor=actor, now=now)
 
 
 def end_locked(

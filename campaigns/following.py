@@ -18,7 +18,7 @@ from django.dispatch import receiver
 from django.utils import timezone
 
 from accounts import activity
-from accounts.activity import Verb
+from accounts.activity import Actor, Verb
 from accounts.models import Tenant
 from campaigns import exits, holds, schedule
 from campaigns.models import Campaign, Delivery, Referrer, Step, Target, Template
@@ -204,11 +204,12 @@ def settle_lost(*, now: datetime, limit: int = 500) -> int:
 
 
 @receiver(contact_opted_out)
-def on_contact_opted_out(*, contact: Contact, now: datetime, **_: Any) -> None:
+def on_contact_opted_out(*, contact: Contact, actor: Actor, now: datetime, **_: Any) -> None:
     exits.exit_phone(
         tenant_id=contact.tenant_id,
         phone=contact.phone,
         reason=Target.ExitReason.OPTED_OUT,
+        actor=actor,
         now=now,
     )
 

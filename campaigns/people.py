@@ -115,7 +115,7 @@ def delete(tenant: Tenant, phone: str, *, actor: Actor = SYSTEM, now: datetime) 
         contact = rows.contacts.select_for_update().first()
         list(rows.referrals.select_for_update().order_by("id").values_list("id"))
         if contact is not None:
-            contacts.opt_out(contact, reason="asked to be forgotten", now=now)
+            contacts.opt_out(contact, reason="asked to be forgotten", actor=actor, now=now)
         exits.exit_phone(
             tenant_id=tenant.pk, phone=phone, reason=Target.ExitReason.OPTED_OUT, now=now
         )

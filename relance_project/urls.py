@@ -15,6 +15,8 @@ urlpatterns = [
     path("favicon.ico", RedirectView.as_view(url=static("referrer/icon.svg")), name="favicon"),
     path("", include("campaigns.pages.urls")),
     path("language/", include("django.conf.urls.i18n")),
+    # One way to change one's password: it ends tokens, is limited and recorded.
+    path("admin/password_change/", RedirectView.as_view(pattern_name="pages:password")),
     path("admin/", admin.site.urls),
     path("api/auth/", include("accounts.urls")),
     path("api/v1/", include("accounts.urls_v1")),

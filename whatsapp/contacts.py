@@ -8,6 +8,7 @@ from datetime import datetime
 
 from django.db import connection, transaction
 
+from accounts.activity import SYSTEM, Actor
 from whatsapp import outbox
 from whatsapp.models import Contact
 from whatsapp.signals import contact_opted_out
@@ -45,7 +46,7 @@ def means_stop(text: str) -> bool:
     return word in STOP_WORDS
 
 
-def opt_out(contact: Contact, *, reason: str, now: datetime) -> bool:
+def opt_out(contact: Contact, *, reason: str, actor: Actor = SYSTEM, now: datetime) -> bool:
     """Never write to `contact` again; False when they had opted out before.
 
     What follows them (campaigns) leaves first, then every message still queued is cancelled: the
@@ -58,7 +59,7 @@ def opt_out(contact: Contact, *, reason: str, now: datetime) -> bool:
         if not changed:
             return False
         contact.refresh_from_db()
-        contact_opted_out.send(sender=Contact, contact=contact, now=now)
+        contact_opted_out.send(sender=Contact, contact=contact, actor=actor, now=now)
         queued = contact.messages.filter(state="queued").values_list("id", flat=True)
         outbox.cancel(list(queued), reason="opted_out", now=now)
     return True

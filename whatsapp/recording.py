@@ -8,7 +8,7 @@ from typing import Any
 from django.dispatch import receiver
 
 from accounts import activity
-from accounts.activity import Verb
+from accounts.activity import Actor, Verb
 from whatsapp.models import Contact, Message
 from whatsapp.signals import contact_opted_out, message_changed
 
@@ -40,10 +40,11 @@ def on_message_changed(*, message: Message, old_state: str, now: datetime, **_: 
 
 
 @receiver(contact_opted_out)
-def on_contact_opted_out(*, contact: Contact, now: datetime, **_: Any) -> None:
+def on_contact_opted_out(*, contact: Contact, actor: Actor, now: datetime, **_: Any) -> None:
     activity.record(
         tenant_id=contact.tenant_id,
         verb=Verb.OPTED_OUT,
+        actor=actor,
         subject=contact,
         detail={"reason": contact.opt_out_reason},
         now=now,

@@ -7,7 +7,7 @@ from django.dispatch import Signal
 message_changed = Signal()
 
 # Sent inside the transaction that opted a contact out.
-# Arguments: contact (Contact), now (datetime).
+# Arguments: contact (Contact), actor (Actor), now (datetime).
 contact_opted_out = Signal()
 
 # Sent inside the transaction that changed it.

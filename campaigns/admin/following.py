@@ -186,7 +186,7 @@ class TargetAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
 
     def has_retry_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         target = self._one(request, object_id)
-        return bool(target and target.failed_last and target.state != State.EXITED)
+        return bool(target and target.failed_last and target.state == State.ACTIVE)
 
     @action(description=_("Pause …"), url_path="pause", permissions=["pause"], icon="pause")
     def pause_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -264,7 +264,7 @@ class TargetAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
         return self._act(
             request,
             rows,
-            Q(FAILED_LAST) & ~Q(state=State.EXITED),
+            ACTIVE & Q(FAILED_LAST),
             name="retry",
             question=_("Send the failed message of these people again?"),
             consequence=_(

@@ -11,12 +11,13 @@ from typing import Any, TypedDict
 from uuid import UUID
 
 from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import PasswordChangeView, redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse, reverse_lazy
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
@@ -25,7 +26,9 @@ from django.views.decorators.cache import never_cache
 from django_htmx.http import HttpResponseClientRefresh
 from redis.exceptions import RedisError
 
+from accounts import passwords
 from accounts.activity import Actor, actor_of
+from accounts.forms import LimitedPasswordChange
 from accounts.models import Membership
 from accounts.permissions import WRITERS
 from accounts.throttles import count
@@ -121,12 +124,24 @@ class Home(ReferrerPage):
 
 
 class Password(PasswordChangeView):
+    """For everybody who logs in here or in the admin, with the consequences of the API's."""
+
     template_name = "referrer/password.html"
-    success_url = reverse_lazy("pages:home")
+    form_class = LimitedPasswordChange
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "request": self.request}
 
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
+        passwords.change(
+            form.user,
+            form.cleaned_data["new_password1"],
+            actor=actor_of(self.request),
+            now=timezone.now(),
+        )
+        update_session_auth_hash(self.request, form.user)
         messages.success(self.request, _("Your password is changed."))
-        return super().form_valid(form)
+        return redirect("admin:index" if form.user.is_staff else "pages:home")
 
 
 class AccountPart(ReferrerPage):

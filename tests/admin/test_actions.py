@@ -6,6 +6,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.utils import timezone
 
+from accounts.models import Activity
 from campaigns.models import Payment
 from tests import factories
 from whatsapp.models import Account, Contact, Message
@@ -110,6 +111,8 @@ def test_somebody_who_said_stop_on_the_phone_is_opted_out_by_hand(operator, acme
 
     contact.refresh_from_db()
     assert contact.opted_out_at is not None
+    (line,) = Activity.objects.filter(verb="opted_out")
+    assert (line.actor_name, line.subject_id) == ("operator", contact.pk)
 
 
 def test_saving_a_form_writes_what_was_edited_and_nothing_else(operator, acme, monkeypatch):

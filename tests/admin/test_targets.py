@@ -47,6 +47,22 @@ def with_message(target, state, **fields):
     return message
 
 
+def test_what_cannot_be_tried_again_has_no_button_for_it(operator, acme):
+    """The last message of all has failed: the sequence is over, and nothing takes it back."""
+    factories.make_campaign(acme, days=1)
+    target = followed(factories.make_referrer(acme))
+    message = with_message(target, "failed")
+    assert target.state == "completed"
+
+    page = operator.get(f"{LIST}{target.pk}/change/").content.decode()
+    asked = act(operator, LIST, "retry", [target])
+
+    assert f"{LIST}{target.pk}/retry" not in page
+    assert "0 messages are sent again" in asked.content.decode()
+    message.refresh_from_db()
+    assert message.state == "failed"
+
+
 def shown(client, question):
     return set(client.get(LIST, {"show": question}).context["cl"].queryset)
 

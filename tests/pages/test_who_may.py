@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import Membership, User
+from accounts.models import Activity, Membership, User
 from tests import companies
 from tests.pages.conftest import browser
 
@@ -122,6 +122,36 @@ def test_somebody_changes_their_password_and_stays(acme):
     assert "Your password is changed" in answer.content.decode()
     assert log_in(Client()).status_code == 200, "the old one no longer opens"
     assert log_in(Client(), password=new).status_code == 302
+    (line,) = Activity.objects.filter(verb="password_changed")
+    assert (line.actor_name, line.tenant) == ("amina", acme.tenant)
+
+
+def test_a_session_left_open_is_no_good_for_guessing_the_password(acme):
+    amina, new = browser(acme.people["amina"]), "a new one, and long"
+    fields = {"new_password1": new, "new_password2": new}
+    for n in range(10):
+        amina.post("/password/", {"old_password": f"guess {n}", **fields})
+
+    page = amina.post("/password/", {"old_password": companies.PASSWORD, **fields})
+
+    assert "Too many attempts" in page.content.decode()
+    acme.people["amina"].refresh_from_db()
+    assert acme.people["amina"].check_password(companies.PASSWORD)
+
+
+def test_staff_change_their_password_on_the_same_page(acme):
+    acme.people["max"].is_staff = True
+    acme.people["max"].save()
+    max_, new = browser(acme.people["max"]), "a new one, and long"
+
+    assert max_.get("/admin/password_change/").url == "/password/"
+    changed = max_.post(
+        "/password/",
+        {"old_password": companies.PASSWORD, "new_password1": new, "new_password2": new},
+    )
+
+    assert changed.url == "/admin/"
+    assert max_.get("/admin/").status_code == 200, "the session goes on"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from accounts import lists
+from accounts.activity import actor_of
 from accounts.console import (
     ConsoleAdmin,
     QuestionFilter,
@@ -99,7 +100,8 @@ class ContactAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
         now = timezone.now()
         done = 0
         for contact in rows:
-            if contacts.opt_out(contact, reason=f"by hand: {request.user}"[:80], now=now):
+            reason = f"by hand: {request.user}"[:80]
+            if contacts.opt_out(contact, reason=reason, actor=actor_of(request), now=now):
                 done += 1
                 self.log_change(request, contact, "opted out by hand")
         self.message_user(
