@@ -187,7 +187,7 @@ def test_people_are_counted(acme, campaign, referrer):
     page = page_of(acme)
 
     assert "<dt>followed now</dt><dd>8</dd>" in page
-    assert "<dt>paid</dt><dd>1</dd>" in page
+    assert "<dt>has paid</dt><dd>1</dd>" in page
     assert "<dt>finished</dt><dd>1</dd>" in page
     assert "and 2 more people" in page
 
