@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import lzma
 import tempfile
 import zipfile
 import zlib
@@ -127,7 +128,14 @@ def _extract(file: BinaryIO, directory: Path, name: str) -> Path:
                 if left < 0:
                     raise BadSequence([f"{name}: larger than {MOST_BYTES // media.MIB} MiB"])
                 (directory / plain).write_bytes(data)
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        RuntimeError,
+        EOFError,
+        OSError,
+    ) as error:
         raise BadSequence([f"{name}: the ZIP cannot be read ({error})"]) from error
     found = sorted(path for path in directory.iterdir() if path.suffix in {".yaml", ".yml"})
     if len(found) != 1:

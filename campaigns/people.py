@@ -146,6 +146,8 @@ def finish_deletions(*, now: datetime) -> int:
     waiting = Suppression.objects.exclude(unfinished=None).select_related("tenant", "unfinished")
     for row in waiting:
         assert row.unfinished is not None  # noqa: S101  by the filter
+        if row.unfinished.messages.filter(state=State.SENDING).exists():
+            continue  # the next run: each deletion is a line of the activity log
         done += not delete(row.tenant, row.unfinished.phone, now=now).in_flight
     return done
 

@@ -272,12 +272,19 @@ def test_what_is_exported_comes_back_as_it_was(operator, acme, rival):
     assert content(rival) == content(acme)
 
 
-def zipped(*members):
+def zipped(*members, how=zipfile.ZIP_DEFLATED):
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(packed, "w", how) as archive:
         for name, data in members:
             archive.writestr(name, data)
     return packed.getvalue()
+
+
+def damaged(how):
+    data = bytearray(zipped(("a.yaml", b"name: x\n" * 400), how=how))
+    for place in range(55, 75):
+        data[place] ^= 0xFF
+    return bytes(data)
 
 
 @pytest.mark.parametrize(
@@ -291,8 +298,11 @@ def zipped(*members):
         ("a.zip", zipped(*[(f"{n}.txt", b"") for n in range(300)]), "more than 200 files"),
         ("a.zip", zipped(("bomb.yaml", b"0" * (300 << 20))), "larger than 256 MiB"),
         ("a.zip", zipped(("a.yaml", b"x" * 9999))[:-40], "not"),
+        ("a.zip", damaged(zipfile.ZIP_DEFLATED), "cannot be read"),
+        ("a.zip", damaged(zipfile.ZIP_BZIP2), "cannot be read"),
+        ("a.zip", damaged(zipfile.ZIP_LZMA), "cannot be read"),
     ],
-    ids=["yaml", "bytes", "lacks", "folder", "two", "many", "bomb", "cut"],
+    ids=["yaml", "bytes", "lacks", "folder", "two", "many", "bomb", "cut", "zip", "bz2", "lzma"],
 )
 def test_a_file_of_texts_that_cannot_be_used_says_why(operator, acme, name, data, words):
     answer = upload_texts(operator, acme, data, name)

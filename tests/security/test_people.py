@@ -142,6 +142,7 @@ def test_what_is_being_sent_is_deleted_when_that_is_over(acme):
     message = Message.objects.get()
     tasks.finish_deletions()
     assert Message.objects.exists()  # still under way
+    assert Activity.objects.filter(verb="person_deleted").count() == 1
     assert outbox.move(message, to="sent", when=["sending"], now=NOW, sent_at=NOW)
     tasks.finish_deletions()
     assert places(DIGITS, NAME) == []
