@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -91,6 +92,7 @@ def store_found(message: Message, found: Lookup, *, now: datetime) -> int:
 def store_incoming(account_id: int, message: IncomingMessage, *, now: datetime) -> bool:
     """Store a message once and act on a wish to stop. False when it was there already."""
     account = Account.objects.select_related("tenant").get(pk=account_id)
+    message = _storable(message)
     with transaction.atomic():
         suppression.hold(account.tenant)
         forgotten = suppression.suppressed(account.tenant, [message.phone]).get(message.phone)
@@ -109,7 +111,7 @@ def store_incoming(account_id: int, message: IncomingMessage, *, now: datetime) 
                 "lid": message.lid[:40],
                 "name": message.name[:200],
                 "kind": message.kind[:20],
-                "body": message.body.replace("\0", ""),
+                "body": message.body,
                 "sent_at": message.sent_at,
                 "received_at": now,
             },
@@ -117,6 +119,16 @@ def store_incoming(account_id: int, message: IncomingMessage, *, now: datetime) 
         if created and contact is not None and contacts.means_stop(message.body):
             contacts.opt_out(contact, reason="said stop", now=now)
     return created
+
+
+def _storable(message: IncomingMessage) -> IncomingMessage:
+    """Strangers choose names and texts: without what PostgreSQL refuses, NUL and half pairs."""
+    texts: dict[str, Any] = {
+        name: value.replace("\0", "").encode(errors="replace").decode()
+        for name, value in asdict(message).items()
+        if isinstance(value, str)
+    }
+    return replace(message, **texts)
 
 
 def _contact(account: Account, message: IncomingMessage) -> Contact | None:

@@ -46,6 +46,21 @@ def test_receipts_that_came_while_nobody_listened_are_caught_up(
     assert message.delivered_at == message.read_at
 
 
+@pytest.mark.parametrize("odd", ["\0", "\ud83d"], ids=["NUL", "half a character"])
+def test_what_no_database_takes_holds_nothing_up(linked, world, worker, start_worker, write, odd):
+    """A stranger chooses their own name: it must stop neither their "stop" nor an account."""
+    message, other = write(linked, ANA), write(linked, "+33639980101")
+    worker.stop()
+    world.inbound(ACCOUNT, ANA, f"Stop{odd}", name=f"An{odd}a")
+
+    start_worker().drive(linked)
+
+    message.refresh_from_db()
+    other.refresh_from_db()
+    assert (message.state, other.state) == ("cancelled", "sent")
+    assert Incoming.objects.get().name.startswith("An")
+
+
 def test_stop_cancels_what_is_queued_and_nothing_is_sent_any_more(linked, world, worker, write):
     message = write(linked, ANA)
     world.inbound(ACCOUNT, ANA, "Stop")
