@@ -13,6 +13,7 @@ from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import ForeignKey, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -69,6 +70,7 @@ __all__ = [
     "action",
     "back_to_page",
     "companies",
+    "company_time",
     "confirmed",
     "display",
     "regions",
@@ -97,10 +99,31 @@ def _administered(request: HttpRequest) -> dict[int, str]:
     found: dict[int, str] | None = getattr(request, "_console_administered", None)
     if found is None:
         memberships = Membership.objects.filter(user=request.user.pk or 0, role__in=ADMINISTRATORS)
-        names = memberships.order_by("tenant__name").values_list("tenant_id", "tenant__name")
-        found = dict(names)
+        rows = list(memberships.order_by("tenant__name").select_related("tenant"))
+        found = {row.tenant_id: row.tenant.name for row in rows}
         request._console_administered = found  # type: ignore[attr-defined]
+        request._console_zones = {row.tenant.zone for row in rows}  # type: ignore[attr-defined]
     return found
+
+
+def company_time(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Middleware: the admin tells its staff the time of their company, as the referrer's page does.
+
+    Superusers, and staff of companies in several zones, see UTC.
+    """
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        if not request.path.startswith(reverse("admin:index")):
+            return get_response(request)
+        if not request.user.is_staff or request.user.is_superuser:
+            return get_response(request)
+        zones = request._console_zones if _administered(request) else set()  # type: ignore[attr-defined]
+        with timezone.override(zones.pop() if len(zones) == 1 else None):
+            return get_response(request)
+
+    return answer
 
 
 def regions(request: HttpRequest, text: str) -> set[str]:

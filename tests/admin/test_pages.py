@@ -211,3 +211,15 @@ def test_todays_usage_is_of_the_companys_day(operator, acme):
     Usage.objects.create(account=account, day=day, count=2)
 
     assert "2 / 7" in operator.get("/admin/whatsapp/account/").content.decode()
+
+
+def test_staff_read_the_time_of_their_company(operator, manager, acme):
+    registered = dt.datetime(2026, 11, 20, 22, 30, tzinfo=dt.UTC)
+    factories.make_referral(factories.make_referrer(acme), registered_at=registered)
+
+    def registration(client):
+        page = client.get("/admin/campaigns/referral/").content.decode()
+        return page.replace("\N{NO-BREAK SPACE}", " ")
+
+    assert "20 Nov 2026, 23:30" in registration(manager)
+    assert "20 Nov 2026, 22:30" in registration(operator)
