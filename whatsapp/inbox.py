@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from whatsapp import contacts, outbox, suppression
-from whatsapp.driver.base import Ack, Found, IncomingMessage, Lookup, Receipt
+from whatsapp.driver.base import Ack, Found, IncomingMessage, Lookup, Receipt, storable
 from whatsapp.failpoints import failpoint
 from whatsapp.models import Account, Attempt, Contact, Incoming, Message
 from whatsapp.models.accounts import E164
@@ -92,7 +92,10 @@ def store_found(message: Message, found: Lookup, *, now: datetime) -> int:
 def store_incoming(account_id: int, message: IncomingMessage, *, now: datetime) -> bool:
     """Store a message once and act on a wish to stop. False when it was there already."""
     account = Account.objects.select_related("tenant").get(pk=account_id)
-    message = _storable(message)
+    texts: dict[str, Any] = {
+        name: storable(value) for name, value in asdict(message).items() if isinstance(value, str)
+    }
+    message = replace(message, **texts)
     with transaction.atomic():
         suppression.hold(account.tenant)
         forgotten = suppression.suppressed(account.tenant, [message.phone]).get(message.phone)
@@ -119,16 +122,6 @@ def store_incoming(account_id: int, message: IncomingMessage, *, now: datetime) 
         if created and contact is not None and contacts.means_stop(message.body):
             contacts.opt_out(contact, reason="said stop", now=now)
     return created
-
-
-def _storable(message: IncomingMessage) -> IncomingMessage:
-    """Strangers choose names and texts: without what PostgreSQL refuses, NUL and half pairs."""
-    texts: dict[str, Any] = {
-        name: value.replace("\0", "").encode(errors="replace").decode()
-        for name, value in asdict(message).items()
-        if isinstance(value, str)
-    }
-    return replace(message, **texts)
 
 
 def _contact(account: Account, message: IncomingMessage) -> Contact | None:

@@ -26,7 +26,7 @@ from accounts import activity
 from accounts.activity import SYSTEM, Actor, Verb
 from accounts.models import Activity
 from whatsapp import doorbells, leases, limits
-from whatsapp.driver.base import Me, QrCode
+from whatsapp.driver.base import Me, QrCode, storable
 from whatsapp.leases import Held
 from whatsapp.models import Account
 from whatsapp.signals import account_changed, sending_resumed
@@ -184,7 +184,7 @@ def linked(account_id: int, me: Me, *, now: datetime, held: Held) -> bool:
     fields: dict[str, Any] = {
         "phone": me.phone,
         "lid": me.lid,
-        "push_name": me.name[:120],
+        "push_name": storable(me.name)[:120],
         "platform": me.platform[:40],
     }
     if was == Status.PENDING:

@@ -47,6 +47,17 @@ def test_each_rotation_of_the_code_is_published(account, world, worker):
     assert second.seq > first.seq
 
 
+def test_a_name_that_no_database_takes_does_not_keep_a_phone_from_being_linked(
+    account, world, worker
+):
+    ask(account)
+    worker.drive(account)
+    world.scan(PHONE, name="Ami\0na \ud83d")
+    worker.settle()
+    assert status_of(account) == Status.CONNECTED
+    assert account.push_name == "Amina ?"
+
+
 def test_a_scan_links_the_account_and_stores_who_it_is(account, world, worker):
     ask(account)
     worker.drive(account)

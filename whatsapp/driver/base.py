@@ -108,6 +108,11 @@ class QrCode:
     seq: int
 
 
+def storable(text: str) -> str:
+    """A text that somebody chose freely, without what PostgreSQL refuses: NUL and half pairs."""
+    return text.replace("\0", "").encode(errors="replace").decode()
+
+
 @dataclass(frozen=True, slots=True)
 class Me:
     """The linked account. `phone` E.164, `lid` ``123@lid`` or empty, `platform` as ``android``."""
