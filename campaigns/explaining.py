@@ -28,7 +28,7 @@ from campaigns import forecasts, timelines
 from campaigns.background import Background
 from campaigns.content import Due, Held
 from campaigns.forecasts import PlannedMessage, forecast
-from campaigns.models import Delivery, Target
+from campaigns.models import Campaign, Delivery, Referral, Target
 from campaigns.timelines import Entry, timeline
 from whatsapp.models import Message
 from whatsapp.obstacles import obstacle
@@ -57,6 +57,17 @@ class Story:
 def story(target: Target, *, now: datetime) -> Story:
     known = Background(target, now)
     return Story(_why(known), timelines.tell(known), forecasts.remaining(known))
+
+
+def rehearsal(
+    campaign: Campaign, referral: Referral, target: Target | None, *, now: datetime
+) -> tuple[list[PlannedMessage], str]:
+    """What `referral` would get of `campaign`, and why its `target` there is where it is."""
+    if target is None:
+        return forecasts.rehearse(campaign, referral, now=now), ""
+    known = Background(target, now)
+    planned = forecasts.rehearse(campaign, referral, now=now, contents=known.contents)
+    return planned, _why(known)
 
 
 def why(target: Target, *, now: datetime) -> str:

@@ -64,14 +64,17 @@ def forecast(followed: Target | Referral, *, now: datetime) -> list[PlannedMessa
     return rehearse(campaign, followed, now=now)
 
 
-def rehearse(campaign: Campaign, referral: Referral, *, now: datetime) -> list[PlannedMessage]:
+def rehearse(
+    campaign: Campaign, referral: Referral, *, now: datetime, contents: Contents | None = None
+) -> list[PlannedMessage]:
     """The whole of `campaign` as `referral` would get it, enrolled as soon as that may be.
 
     The campaign need not be active, nor the referral free to be followed. Load the referral with
-    ``select_related("tenant", "referrer__account__tenant")``.
+    ``select_related("tenant", "referrer__account__tenant")``. `contents`: the campaign's, if read.
     """
-    contents = Contents()
-    contents.load([campaign.pk])
+    if contents is None:
+        contents = Contents()
+        contents.load([campaign.pk])
     steps = contents.steps_after(campaign.pk, 0)
     if not steps:
         return []

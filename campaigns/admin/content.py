@@ -22,7 +22,7 @@ from django.utils.translation import ngettext
 
 from accounts.activity import Verb, actor_of
 from accounts.console import ConsoleAdmin, TenantScoped, action, display
-from campaigns import authoring, explaining, forecasts, packages, readiness, rendering, texts
+from campaigns import authoring, explaining, packages, readiness, rendering, texts
 from campaigns.admin import imports
 from campaigns.admin.grid import GridForm, ReferralForm, people
 from campaigns.forecasts import PlannedMessage
@@ -244,7 +244,7 @@ class CampaignAdmin(TenantScoped, ConsoleAdmin):
             if referral.pk
             else None
         )
-        planned = forecasts.rehearse(campaign, referral, now=now)
+        planned, why = explaining.rehearsal(campaign, referral, target, now=now)
         if referral.pk and not form.is_bound:
             form.initial["referral"] = referral.external_id
         return self._render(
@@ -256,7 +256,7 @@ class CampaignAdmin(TenantScoped, ConsoleAdmin):
             referral=referral,
             planned=with_files(planned),
             target=target,
-            why=explaining.why(target, now=now) if target else "",
+            why=why,
             zone=campaign.tenant.timezone,
             media=self.media + form.media,
         )

@@ -424,7 +424,9 @@ def test_a_referral_of_another_company_is_no_sample(manager, written, rival):
 
 
 def test_the_pages_take_few_queries(operator, written, django_assert_max_num_queries):
-    factories.make_referral(factories.make_referrer(written.tenant))
+    """Also of somebody who is followed: the dry run says beside it where they are."""
+    referral = factories.make_referral(factories.make_referrer(written.tenant))
+    factories.make_target(referral, campaign=written)
     for name in ("texts", "rehearse", "activate", "deactivate"):
         with django_assert_max_num_queries(15):
-            operator.get(page(written, name))
+            assert operator.get(page(written, name)).status_code == 200
