@@ -143,7 +143,8 @@ def test_a_page_opens_in_few_queries(operator, acme, django_assert_max_num_queri
     account = factories.make_account(acme)
 
     with django_assert_max_num_queries(15):
-        operator.get(page(account))
+        shown = operator.get(page(account))
+    assert shown.status_code == 200
 
 
 def test_another_companys_account_is_neither_shown_nor_changed(manager, rival):

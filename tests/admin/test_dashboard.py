@@ -134,4 +134,5 @@ def test_the_home_takes_few_queries_however_much_there_is(
     fill(acme, rows=12)
 
     with django_assert_max_num_queries(15):
-        home(operator)
+        page = home(operator)
+    assert page.status_code == 200

@@ -211,11 +211,11 @@ def test_why_timeline_and_forecast_are_six_queries_each_at_most(
 ):
     loaded = load(target)
     with django_assert_max_num_queries(6):
-        explaining.why(loaded, now=NOW)
+        assert explaining.why(loaded, now=NOW)
     with django_assert_max_num_queries(6):
-        explaining.timeline(loaded)
+        assert explaining.timeline(loaded)
     with django_assert_max_num_queries(6):
-        explaining.forecast(loaded, now=NOW)
+        assert explaining.forecast(loaded, now=NOW)
 
 
 # ----------------------------------------------------------------------- timeline

@@ -70,7 +70,8 @@ def test_an_event_whose_beginning_was_not_heard_is_dropped(stream):
 def test_lines_of_others_are_passed_over_whatever_they_say(stream):
     stream, heard = stream
     [forged] = logged(message(1), word="guessed")
-    for line in (forged, b"", b"\n", b"\xff\xfe", b'"c0ffee 1/1', message(1).encode()):
+    numbers = f'"{WORD} {"9" * 5000}/1 ", source:  (3)\n'.encode()
+    for line in (forged, numbers, b"", b"\n", b"\xff\xfe", b'"c0ffee 1/1', message(1).encode()):
         stream.take_line(line)
     tell(stream, message(2))
 

@@ -128,7 +128,9 @@ class EventStream:
 
     def __init__(self, handle: Callable[[PageEvent], None], *, word: str) -> None:
         self._handle = handle
-        self._line = re.compile(rb'"%s (\d+)/(\d+) (.*)", source: ' % re.escape(word.encode()))
+        self._line = re.compile(
+            rb'"%s (\d{1,6})/(\d{1,6}) (.*)", source: ' % re.escape(word.encode())
+        )
         self._pieces: list[bytes] = []
         self._newest = _Load()
         self._events: queue.SimpleQueue[PageEvent | None] = queue.SimpleQueue()
