@@ -35,6 +35,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import Tenant
+from whatsapp.clock import database_now
 from whatsapp.models import Account, Attempt, Usage
 
 log = structlog.get_logger(__name__)
@@ -285,7 +286,7 @@ def forget(account_id: int) -> None:
 def seed(account: Account, *, day: dt.date, epoch: str) -> None:
     """Write the account's state from PostgreSQL: the day from Usage, the minute from Attempts."""
     used = Usage.objects.filter(account=account, day=day).values_list("count", flat=True).first()
-    now = _database_now()
+    now = database_now()
     longest_send = dt.timedelta(seconds=settings.WHATSAPP_SEND_SECONDS)
     recent = Attempt.objects.filter(account=account, intent_at__gt=now - MINUTE - longest_send)
     times = sorted(
@@ -378,10 +379,3 @@ def seconds_to_midnight(tenant: Tenant, *, now: datetime | None = None) -> float
     local = (now or timezone.now()).astimezone(zone)
     midnight = datetime.combine(local.date() + dt.timedelta(days=1), dt.time(), tzinfo=zone)
     return max(0.0, (midnight.astimezone(dt.UTC) - local.astimezone(dt.UTC)).total_seconds())
-
-
-def _database_now() -> datetime:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        now: datetime = cursor.fetchone()[0]
-    return now

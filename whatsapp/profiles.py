@@ -24,11 +24,12 @@ from pathlib import Path
 import structlog
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F
 
 from whatsapp import archives, doorbells, leases
 from whatsapp.archives import BadArchive
+from whatsapp.clock import database_now
 from whatsapp.failpoints import failpoint
 from whatsapp.leases import Held
 from whatsapp.models import Account, Incoming, Message, Profile
@@ -116,7 +117,7 @@ def _choose(profile: Profile, path: Path, here: str) -> Ready:
             "profile, or link it again"
         )
     _restore(profile, path)
-    return Ready(restored=True, knows_from=profile.knows_from if complete else _database_now())
+    return Ready(restored=True, knows_from=profile.knows_from if complete else database_now())
 
 
 def _anything_since(profile: Profile) -> bool:
@@ -165,7 +166,7 @@ def save(held: Held, path: Path, *, ended: bool, group: int | None = None) -> bo
     name = ""
     try:
         with stopped(None if ended else group):
-            now = _database_now()
+            now = database_now()
             packed = archives.pack(path)
         sealed = archives.seal(packed, account_id=held.account_id, generation=generation)
         name = storage.save(
@@ -255,7 +256,7 @@ def began(held: Held, path: Path) -> None:
     """
     here = disk_id(path.parent)
     Profile.objects.get_or_create(account_id=held.account_id)
-    _note_live(held, here, knows_from=_database_now())
+    _note_live(held, here, knows_from=database_now())
     if path.exists():
         aside = path.with_name(f"{path.name}.aside")
         shutil.rmtree(aside, ignore_errors=True)
@@ -267,7 +268,7 @@ def linked(held: Held) -> datetime:
 
     Returns that time. The archive of the login before is of no use any more.
     """
-    now = _database_now()
+    now = database_now()
     profile = Profile.objects.get(account_id=held.account_id)
     Profile.objects.filter(pk=profile.pk).update(
         knows_from=now, file="", saved_at=None, saved_fence=None
@@ -307,10 +308,3 @@ def reseal(profile: Profile) -> bool:
     done = Profile.objects.filter(pk=profile.pk, file=profile.file).update(file=name)
     _discard(profile.file if done else name)
     return bool(done)
-
-
-def _database_now() -> datetime:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        now: datetime = cursor.fetchone()[0]
-    return now

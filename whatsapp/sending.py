@@ -20,6 +20,7 @@ from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from whatsapp import doorbells, leases, outbox
+from whatsapp.clock import database_now
 from whatsapp.driver.base import (
     DriverError,
     Found,
@@ -337,7 +338,7 @@ def recover(message: Message, found: Lookup, *, held: Held, same_profile: bool) 
                 now=now,
             )
         return "sent" if done else "gone"
-    if _database_now() < settled_by(message):
+    if database_now() < settled_by(message):
         return "wait"
     may_resend = found.found is Found.NOT_FOUND and same_profile and settings.RESEND_NOT_FOUND
     with transaction.atomic():
@@ -393,10 +394,3 @@ def _give_up(message: Message, attempt: Attempt, evidence: str, *, now: datetime
 
 def _conclude(attempt: Attempt, outcome: Attempt.Outcome, *, now: datetime) -> None:
     Attempt.objects.filter(pk=attempt.pk).update(outcome=outcome, finished_at=now)
-
-
-def _database_now() -> datetime:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        now: datetime = cursor.fetchone()[0]
-    return now

@@ -238,7 +238,7 @@ class Outbox(RuleBasedStateMachine):
                 if other.now is not None:
                     other.now.open = False
         now = timezone.now() + passed
-        with mock.patch.object(sending, "_database_now", return_value=now):
+        with mock.patch.object(sending, "database_now", return_value=now):
             for message in sending.undecided(self.account.pk):
                 there = self.server[message.wa_id] > 0
                 found = Lookup(Found.ON_SERVER, Ack.SERVER) if there else Lookup(Found.NOT_FOUND)

@@ -93,6 +93,11 @@ class ChromiumConfig:
     flags: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)  # added to `PASSED_ON`
 
+    @property
+    def is_shell(self) -> bool:
+        """Whether `binary` is the headless shell, which has other flags and another name."""
+        return "headless-shell" in self.binary
+
     def with_paths(self) -> ChromiumConfig:
         """The same with `binary` and `chromedriver` filled in. Raises `Retryable`
         (``browser_failed``) when there is none."""
@@ -112,7 +117,7 @@ def arguments(config: ChromiumConfig, profile: Path) -> list[str]:
     args = [*BASE_FLAGS, f"--user-data-dir={profile}"]
     args.append(f"--user-agent={config.user_agent or plain_user_agent(config.binary)}")
     # The headless shell has no other mode and an older meaning of the flag.
-    args.append("--headless" if "headless-shell" in config.binary else "--headless=new")
+    args.append("--headless" if config.is_shell else "--headless=new")
     if os.geteuid() == 0:
         # Chromium refuses root otherwise. Containers of ours run as a user, with the sandbox.
         args.append("--no-sandbox")
@@ -120,7 +125,7 @@ def arguments(config: ChromiumConfig, profile: Path) -> list[str]:
         args.append(f"--host-resolver-rules={config.host_rules}")
     if config.low_memory:
         args.extend(LOW_MEMORY_FLAGS)
-        if "headless-shell" in config.binary:
+        if config.is_shell:
             # It starts nothing outside of the sandbox, so it needs no zygote for that: 8 MiB.
             # Full Chromium has utility processes, which then share less: 26 MiB more.
             args.append("--no-unsandboxed-zygote")
@@ -239,7 +244,7 @@ def start_browser(config: ChromiumConfig, profile: Path, *, deadline: float) -> 
         )
         options = ChromeOptions()
         options.binary_location = config.binary
-        if "headless-shell" in config.binary:
+        if config.is_shell:
             # Under its usual name chromedriver waits for a window, which the shell has none of.
             options.set_capability("browserName", "chrome-headless-shell")
         options.page_load_strategy = "none"
