@@ -91,6 +91,8 @@ def store_found(message: Message, found: Lookup, *, now: datetime) -> int:
 
 def store_incoming(account_id: int, message: IncomingMessage, *, now: datetime) -> bool:
     """Store a message once and act on a wish to stop. False when it was there already."""
+    if message.from_me:
+        return False  # the owner's own words are no answer of the contact's
     account = Account.objects.select_related("tenant").get(pk=account_id)
     texts: dict[str, Any] = {
         name: storable(value) for name, value in asdict(message).items() if isinstance(value, str)

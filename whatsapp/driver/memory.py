@@ -10,9 +10,11 @@ at once instead of after the deadline) and there are no processes.
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from collections import deque
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ import structlog
 
 from whatsapp.driver import base
 from whatsapp.driver.base import PageState
-from whatsapp.driver.memory_world import Device, MemoryWhatsApp, Sent, Steps
+from whatsapp.driver.memory_state import Device, Sent, Steps, Typing
+from whatsapp.driver.memory_world import MemoryWhatsApp
 from whatsapp.driver.outcomes import nacked
 
 __all__ = ["MemoryDriver", "MemoryFactory", "MemoryWhatsApp", "Sent", "Steps"]
@@ -45,12 +48,15 @@ class MemoryDriver:
         self._seq = 0
         self._events: deque[base.Event] = deque()
         self._giving_out = threading.RLock()
+        self._given: set[str] = set()  # ids of messages that this session told of, or sent
 
     # ------------------------------------------------- called by the world, its lock held
 
     def emit(self, kind: type[base.Event], **values: Any) -> None:
         if not self._opened:
             return
+        if kind is base.Incoming:
+            self._given.add(values["message"].wa_id)
         self._seq += 1
         self._events.append(kind(seq=self._seq, at=self._world.now(), **values))
         self._world.deliver_soon(self)
@@ -66,7 +72,7 @@ class MemoryDriver:
                     log.exception("event_failed", kind=type(event).__name__)
 
     def linked(self) -> None:
-        self._code = None
+        self._forget_code()
         self.emit(base.Linked)
         self._enter_main()
 
@@ -114,6 +120,7 @@ class MemoryDriver:
         if self._code:
             self._world.waiting.pop(self._code.text, None)
         self._code = None
+        self._world.forget_pairing(self)
 
     # --------------------------------------------------------------------- the contract
 
@@ -178,23 +185,47 @@ class MemoryDriver:
             self._ready()
             return self._find(phone)
 
-    def prepare(self, phone: str, *, deadline: float) -> base.Outgoing:
+    def prepare(self, to: str, *, deadline: float) -> base.Outgoing:
         with self._turn():
             device = self._ready()
-            found = self._find(phone)
-            if found is None:
-                raise base.NotOnWhatsApp
-            chat = found.chat_id
-            if self._world.person(device.account).lid_migrated:
-                chat = found.lid
+            chat = to if to.endswith("@g.us") else self._chat(device, to)
+            self._writable(device, chat)
             if chat in device.busy:
                 raise base.Retryable("chat_busy")
-            return base.Outgoing(chat, self._world.new_id(chat))
+            return base.Outgoing(chat, self._world.new_id(chat, device.account))
+
+    def _chat(self, device: Device, to: str) -> str:
+        """The chat with a person."""
+        if to.endswith("@lid"):
+            person = self._world.person_at(to)
+        else:
+            person = self._world.person(to) if self._find(to) else None
+        if person is None:
+            raise base.NotOnWhatsApp
+        if person.phone == device.account:
+            raise base.Permanent("own_number")
+        return self._world.chat_of(device.account, person)
+
+    def _writable(self, device: Device, chat: str) -> None:
+        if not chat.endswith("@g.us"):
+            return
+        group = self._world.groups.get(chat)
+        if group is None or device.account not in group.members:
+            raise base.Permanent("not_in_group")
+        if not group.writes(device.account):
+            raise base.Permanent("group_read_only")
 
     def send_text(
-        self, out: base.Outgoing, text: str, *, not_after: float, deadline: float
+        self,
+        out: base.Outgoing,
+        text: str,
+        *,
+        quote: str = "",
+        preview: base.LinkPreview | None = None,
+        not_after: float,
+        deadline: float,
     ) -> base.SendResult:
-        return self._send(out, "chat", text, None, not_after)
+        return self._send(out, not_after, kind="chat", body=text, quoted=quote, preview=preview)
 
     def send_media(
         self,
@@ -202,10 +233,28 @@ class MemoryDriver:
         media: base.MediaFile,
         caption: str,
         *,
+        quote: str = "",
         not_after: float,
         deadline: float,
     ) -> base.SendResult:
-        return self._send(out, media.kind.value, caption, media, not_after)
+        kind = media.kind.value
+        return self._send(out, not_after, kind=kind, body=caption, media=media, quoted=quote)
+
+    def send_location(
+        self,
+        out: base.Outgoing,
+        location: base.Location,
+        *,
+        quote: str = "",
+        not_after: float,
+        deadline: float,
+    ) -> base.SendResult:
+        return self._send(out, not_after, kind="location", body="", location=location, quoted=quote)
+
+    def typing(self, chat_id: str, *, seconds: float, deadline: float) -> None:
+        with self._turn():
+            account = self._ready().account
+            self._world.typed.append(Typing(account, chat_id, seconds))
 
     def lookup(self, wa_id: str, *, deadline: float) -> base.Lookup:
         with self._turn():
@@ -220,12 +269,78 @@ class MemoryDriver:
             found = base.Found.PENDING if ack == base.Ack.CLOCK else base.Found.FAILED
             return base.Lookup(found, ack, code)
 
-    def unread(self, *, deadline: float) -> list[base.IncomingMessage]:
+    def unread(
+        self, *, since: datetime | None = None, deadline: float
+    ) -> list[base.IncomingMessage]:
         with self._turn():
             device = self._ready()
-            messages = list(device.unread.values())
+            talking = {device.history[wa_id].chat_id for wa_id in device.unread}
+            messages = [
+                message
+                for message in device.history.values()
+                if message.wa_id not in self._given
+                and (
+                    message.sent_at >= since
+                    if since
+                    else message.wa_id in device.unread
+                    or (message.from_me and message.chat_id in talking)
+                )
+            ]
             device.unread.clear()
-            return messages
+            self._given.update(message.wa_id for message in messages)
+            return sorted(messages, key=lambda message: message.sent_at)
+
+    def download(
+        self, wa_id: str, *, limit: int = base.MAX_DOWNLOAD, deadline: float
+    ) -> base.MediaFile:
+        with self._turn():
+            message = self._ready().history.get(wa_id)
+            announced = message.media if message else None
+            if announced and announced.size > limit:
+                raise base.Permanent("media_too_large")
+            if announced is None or wa_id not in self._world.files:
+                raise base.Permanent("media_gone")
+            file = self._world.files[wa_id]
+            if len(file.data) > limit:
+                raise base.Permanent("media_too_large")
+            return file
+
+    def groups(self, *, deadline: float) -> list[base.GroupInfo]:
+        with self._turn():
+            me = self._ready().account
+            return [
+                base.GroupInfo(
+                    chat_id=group.chat_id,
+                    subject=group.subject,
+                    description=group.description,
+                    size=len(group.members),
+                    admin=group.members.get(me, False),
+                    announce_only=group.announce_only,
+                    member=me in group.members,
+                )
+                for group in self._world.groups.values()
+                if me in {*group.members, *group.former}
+            ]
+
+    def group_members(self, chat_id: str, *, deadline: float) -> list[base.Member]:
+        with self._turn():
+            me = self._ready().account
+            group = self._world.groups.get(chat_id)
+            if group is None or me not in group.members:
+                raise base.Permanent("not_in_group")
+            people = [(self._world.person(phone), admin) for phone, admin in group.members.items()]
+            return [
+                base.Member(one.lid, "" if one.hidden else one.phone, one.name, admin)
+                for one, admin in people
+            ]
+
+    def pairing_code(self, phone: str, *, deadline: float) -> str:
+        with self._turn():
+            if self.profile in self._world.devices:
+                raise base.Permanent("already_linked")
+            if not re.fullmatch(r"\+[1-9]\d{6,14}", phone):
+                raise base.Permanent("bad_number")
+            return self._world.new_pairing_code(phone, self)
 
     def logout(self, *, deadline: float) -> None:
         with self._turn():
@@ -256,14 +371,7 @@ class MemoryDriver:
             return None
         return base.NumberInfo(f"{phone[1:]}@c.us", self._world.person(phone).lid)
 
-    def _send(
-        self,
-        out: base.Outgoing,
-        kind: str,
-        body: str,
-        media: base.MediaFile | None,
-        not_after: float,
-    ) -> base.SendResult:
+    def _send(self, out: base.Outgoing, not_after: float, **content: Any) -> base.SendResult:
         """The same order of checks as `dispatch` in bridge.js."""
         world = self._world
         with self._turn():
@@ -275,11 +383,18 @@ class MemoryDriver:
                 raise base.Retryable("chat_busy")
             if not out.wa_id.startswith(f"true_{out.chat_id}_"):
                 raise base.Permanent("bad_key")
+            self._writable(device, out.chat_id)
+            quoted = content.get("quoted", "")
+            if quoted and f"_{out.chat_id}_" not in quoted:
+                raise base.Permanent("quote_gone")
+            if quoted and quoted not in device.history:
+                raise base.Permanent("quote_gone")
             self._hook("sending", out)
             if world.monotonic() > not_after:
                 raise base.TooLate
-            phone = self._phone_of(out.chat_id)
-            fault = world.fault(phone)
+            person = None if out.chat_id in world.groups else world.person_at(out.chat_id)
+            phone = person.phone if person else ""
+            fault = world.fault(phone or out.chat_id)
             device.messages[out.wa_id] = (base.Ack.CLOCK, "")
             if fault and fault.fate in ("hang", "die"):
                 self.lose("page_hung" if fault.fate == "hang" else "browser_gone")
@@ -290,7 +405,14 @@ class MemoryDriver:
             if fault and fault.fate == "nack":
                 device.messages[out.wa_id] = (base.Ack.FAILED, f"nack_{fault.code}")
                 raise nacked(str(fault.code))
-            sent = world.accept(Sent(out.wa_id, device.account, phone, kind, body, media))
+            if phone and not world.accepts_cold(device.account, phone):
+                device.messages[out.wa_id] = (base.Ack.FAILED, "nack_463")
+                raise nacked("463")
+            sent = world.accept(
+                Sent(out.wa_id, device.account, phone, chat_id=out.chat_id, **content)
+            )
+            world.remember(device, sent)
+            self._given.add(sent.wa_id)
             self._hook("accepted", out)
             if fault and fault.fate == "lost":
                 device.busy[out.chat_id] = out.wa_id
@@ -304,12 +426,6 @@ class MemoryDriver:
     def _hook(self, point: str, out: base.Outgoing) -> None:
         if point in self._world.hooks:
             self._world.hooks[point](out)
-
-    def _phone_of(self, chat_id: str) -> str:
-        for person in self._world.people.values():
-            if person.lid == chat_id:
-                return person.phone
-        return "+" + chat_id.partition("@")[0]
 
 
 class MemoryFactory:
