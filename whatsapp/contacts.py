@@ -31,7 +31,7 @@ def ensure(*, tenant_id: int, people: Mapping[str, str]) -> dict[str, int]:
             SELECT %s, phone, left(name, 200), '', '', clock_timestamp()
             FROM unnest(%s::text[], %s::text[]) AS person (phone, name)
             ORDER BY phone
-            ON CONFLICT (tenant_id, phone) DO NOTHING
+            ON CONFLICT (tenant_id, phone) WHERE NOT (phone = '') DO NOTHING
             """,
             [tenant_id, list(people.keys()), list(people.values())],
         )

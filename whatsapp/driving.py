@@ -205,12 +205,12 @@ def _prepare(session: Session, message: Message) -> _Prepared | None:
     """Gather what the send needs; None after dealing with a message that cannot go now."""
     now = timezone.now()
     contact = message.contact
-    if contact.opted_out_at is not None:
+    if contact is not None and contact.obstacle:
         outbox.move(
             message,
             to=Message.State.CANCELLED,
             when=[Message.State.QUEUED],
-            error_code="opted_out",
+            error_code=contact.obstacle,
             ended_at=now,
             now=now,
         )
@@ -219,9 +219,11 @@ def _prepare(session: Session, message: Message) -> _Prepared | None:
         return None
     try:
         media = _read_media(message)
-        out = session.driver.prepare(contact.phone, deadline=settings.WHATSAPP_CALL_SECONDS)
+        out = session.driver.prepare(
+            message.recipient.address, deadline=settings.WHATSAPP_CALL_SECONDS
+        )
     except Permanent as error:
-        if isinstance(error, NotOnWhatsApp):
+        if isinstance(error, NotOnWhatsApp) and contact is not None:
             Contact.objects.filter(pk=contact.pk).update(on_whatsapp=False, checked_at=now)
         outbox.fail_queued(message, code=error.code, error=str(error), now=now)
         return None
@@ -235,7 +237,7 @@ def _prepare(session: Session, message: Message) -> _Prepared | None:
         return None
     if message.wa_id and message.chat_id == out.chat_id:
         out = Outgoing(chat_id=out.chat_id, wa_id=message.wa_id)  # tried before: same id
-    if not contact.on_whatsapp:
+    if contact is not None and not contact.on_whatsapp:
         Contact.objects.filter(pk=contact.pk).update(on_whatsapp=True, checked_at=now)
     return _Prepared(out, media)
 

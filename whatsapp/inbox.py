@@ -131,7 +131,7 @@ def _contact(account: Account, message: IncomingMessage) -> Contact | None:
     known = Contact.objects.filter(tenant=account.tenant)
     if re.fullmatch(E164, message.phone):
         ids = contacts.ensure(tenant_id=account.tenant_id, people={message.phone: message.name})
-        if message.lid:
+        if message.lid and not known.filter(lid=message.lid).exists():
             known.filter(pk=ids[message.phone], lid="").update(lid=message.lid)
         return known.get(pk=ids[message.phone])
     return known.filter(lid=message.lid).first() if message.lid else None

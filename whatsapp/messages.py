@@ -15,8 +15,6 @@ from whatsapp.models import Account, Contact, Media, Message
 
 # Keys of sequences (campaigns/following.py): one used by hand would take a step's place.
 RESERVED = "target:"
-# Before whatever sequences have queued, inside the same limits.
-DIRECT = -1
 
 
 class CannotSend(ValueError):
@@ -71,7 +69,8 @@ def send_direct(
             idempotency_key=idempotency_key,
             body=body,
             media=media,
-            priority=DIRECT,
+            priority=outbox.DIRECT,
+            origin=Message.Origin.DIRECT,
             now=now,
         )
         if message.created_at == now:  # not one that an earlier call has queued
@@ -103,7 +102,9 @@ def retry(message: Message, *, actor: Actor = SYSTEM, now: datetime) -> bool:
     back, but not an earlier one), and when what it said is forgotten.
     """
     with transaction.atomic():
-        if message.contact.opted_out_at is not None or retention.is_forgotten(message, now=now):
+        if message.contact is not None and message.contact.obstacle:
+            return False
+        if retention.is_forgotten(message, now=now):
             return False
         done = outbox.move(
             message,

@@ -13,8 +13,9 @@ whose conditional statements pass over a message that is being finished.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,9 +26,11 @@ from accounts.activity import Actor, Verb
 from accounts.models import Tenant
 from whatsapp import doorbells
 from whatsapp.failpoints import failpoint
-from whatsapp.models import Account, Contact, Media, Message
+from whatsapp.models import Account, Contact, Group, Media, Message
 from whatsapp.signals import message_changed
 
+# Priorities: lower goes first. Answers, then what people write, then sequences, then broadcasts.
+AGENT, DIRECT, SEQUENCE, BROADCAST = -2, -1, 0, 1
 # Due time of a queued message that somebody holds back.
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -38,21 +41,39 @@ class IdempotencyConflict(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A message to be queued; `due_at` is the earliest time, lower `priority` goes first."""
+    """A message to be queued to a contact or a group; the fields are those of `Message`.
+
+    `due_at` is the earliest time, lower `priority` goes first. Without a `kind` it is a text, or
+    media when there is a file.
+    """
 
     tenant_id: int
     account_id: int
-    contact_id: int
+    contact_id: int | None
     idempotency_key: str
     body: str
     due_at: datetime
     media_id: int | None = None
-    priority: int = 0
+    priority: int = SEQUENCE
+    group_id: int | None = None
+    kind: str = ""
+    content: dict[str, Any] = field(default_factory=dict)
+    quoted_wa_id: str = ""
+    origin: str = ""
+    scheduled_for: datetime | None = None
+
+    @property
+    def what(self) -> str:
+        """Its kind, as it is stored."""
+        return self.kind or (Message.Kind.TEXT if self.media_id is None else Message.Kind.MEDIA)
 
     @property
     def content_hash(self) -> str:
-        content = f"{self.account_id}\n{self.contact_id}\n{self.media_id or ''}\n{self.body}"
-        return hashlib.sha256(content.encode()).hexdigest()
+        said = f"{self.account_id}\n{self.contact_id}\n{self.media_id or ''}\n{self.body}"
+        if self.group_id or self.content or self.quoted_wa_id:
+            more = [self.group_id, self.kind, self.content, self.quoted_wa_id]
+            said = json.dumps([said, *more], sort_keys=True)
+        return hashlib.sha256(said.encode()).hexdigest()
 
 
 def queue_batch(drafts: Sequence[Draft], *, now: datetime) -> dict[str, int]:
@@ -67,16 +88,18 @@ def queue_batch(drafts: Sequence[Draft], *, now: datetime) -> dict[str, int]:
         cursor.execute(
             """
             INSERT INTO whatsapp_message
-                (public_id, tenant_id, account_id, contact_id, idempotency_key, content_hash,
-                 kind, body, media_id, priority, due_at, state, error_code, error,
-                 attempts_made, retries, ack, wa_id, chat_id, created_at)
-            SELECT gen_random_uuid(), d.tenant_id, d.account_id, d.contact_id, d.key, d.hash,
-                 CASE WHEN d.media_id IS NULL THEN 'text' ELSE 'media' END, d.body, d.media_id,
-                 d.priority, d.due_at, 'queued', '', '', 0, 0, 0, '', '', %s
-            FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[],
-                        %s::text[], %s::bigint[], %s::int[], %s::timestamptz[])
-                AS d (tenant_id, account_id, contact_id, key, hash, body, media_id, priority,
-                      due_at)
+                (public_id, tenant_id, account_id, contact_id, group_id, origin, idempotency_key,
+                 content_hash, kind, body, content, media_id, quoted_wa_id, priority, due_at,
+                 scheduled_for, state, error_code, error, attempts_made, retries, ack, wa_id,
+                 chat_id, created_at)
+            SELECT gen_random_uuid(), d.tenant_id, d.account_id, d.contact_id, d.group_id,
+                 d.origin, d.key, d.hash, d.kind, d.body, d.content, d.media_id, d.quoted,
+                 d.priority, d.due_at, d.scheduled_for, 'queued', '', '', 0, 0, 0, '', '', %s
+            FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[],
+                        %s::text[], %s::text[], %s::text[], %s::text[], %s::jsonb[], %s::bigint[],
+                        %s::text[], %s::int[], %s::timestamptz[], %s::timestamptz[])
+                AS d (tenant_id, account_id, contact_id, group_id, origin, key, hash, kind, body,
+                      content, media_id, quoted, priority, due_at, scheduled_for)
             ON CONFLICT (tenant_id, idempotency_key) DO NOTHING
             RETURNING idempotency_key, id, account_id
             """,
@@ -85,12 +108,18 @@ def queue_batch(drafts: Sequence[Draft], *, now: datetime) -> dict[str, int]:
                 [d.tenant_id for d in drafts],
                 [d.account_id for d in drafts],
                 [d.contact_id for d in drafts],
+                [d.group_id for d in drafts],
+                [d.origin for d in drafts],
                 [d.idempotency_key for d in drafts],
                 [d.content_hash for d in drafts],
+                [d.what for d in drafts],
                 [d.body for d in drafts],
+                [json.dumps(d.content) for d in drafts],
                 [d.media_id for d in drafts],
+                [d.quoted_wa_id for d in drafts],
                 [d.priority for d in drafts],
                 [d.due_at for d in drafts],
+                [d.scheduled_for for d in drafts],
             ],
         )
         rows = cursor.fetchall()
@@ -103,27 +132,30 @@ def queue(
     *,
     tenant: Tenant,
     account: Account,
-    contact: Contact,
+    contact: Contact | None = None,
+    group: Group | None = None,
     idempotency_key: str,
     body: str,
     now: datetime,
     media: Media | None = None,
     due_at: datetime | None = None,
-    priority: int = 0,
+    **more: Any,
 ) -> Message:
     """Queue one message. The same key with the same content returns the message that exists.
 
-    Raises `IdempotencyConflict` when the key stands for another content.
+    `more` are further fields of `Draft`. Raises `IdempotencyConflict` when the key stands for
+    another content.
     """
     draft = Draft(
         tenant_id=tenant.pk,
         account_id=account.pk,
-        contact_id=contact.pk,
+        contact_id=contact.pk if contact else None,
+        group_id=group.pk if group else None,
         idempotency_key=idempotency_key,
         body=body,
         due_at=due_at or now,
         media_id=media.pk if media else None,
-        priority=priority,
+        **more,
     )
     with transaction.atomic():
         queue_batch([draft], now=now)
@@ -143,7 +175,7 @@ def next_due(account_id: int) -> Message | None:
     return (
         Message.objects.filter(account_id=account_id, state=Message.State.QUEUED)
         .extra(where=["due_at <= clock_timestamp()"])
-        .select_related("contact", "media", "account__tenant")
+        .select_related("contact", "group", "media", "account__tenant")
         .order_by("priority", "due_at", "id")
         .first()
     )

@@ -15,7 +15,19 @@ from accounts.models import ServiceKey, User
 from campaigns.models import Delivery, Payment, Template
 from tests import factories
 from whatsapp import media
-from whatsapp.models import Attempt, Contact, Incoming, Lease, Message, Usage
+from whatsapp.models import (
+    Attempt,
+    Chat,
+    ConsentEntry,
+    Contact,
+    Group,
+    GroupMember,
+    Incoming,
+    Lease,
+    Message,
+    MessageReceipt,
+    Usage,
+)
 
 OURS = [
     model
@@ -61,11 +73,28 @@ def fill(tenant, *, rows=1):
             account=target.account, contact=contact, wa_id=f"w{n}", chat_id="c", kind="text",
             body=f"Merci de {tenant.slug}", sent_at=now, received_at=now,
         )  # fmt: skip
+        fill_conversation(contact, target.account, message, n=n, now=now)
         Usage.objects.create(account=target.account, day=now.date(), count=3)
         Lease.objects.update_or_create(
             account=target.account, defaults={"worker": "w1", "lease_until": now, "fence": 1}
         )
         Payment.objects.create(tenant=tenant, external_id=f"{tenant.slug}-{n}", paid_at=now)
+
+
+def fill_conversation(contact, account, message, *, n, now):
+    """A group, a chat and what a contact agreed to."""
+    slug = account.tenant.slug
+    group = Group.objects.create(
+        tenant=account.tenant, account=account, chat_id=f"{n}@g.us", subject=f"Group of {slug}",
+        discovered_at=now, refreshed_at=now,
+    )  # fmt: skip
+    GroupMember.objects.create(group=group, contact=contact, seen_at=now)
+    MessageReceipt.objects.create(message=message, participant=f"{n}@lid", contact=contact)
+    Chat.objects.create(tenant=account.tenant, account=account, contact=contact, started_at=now)
+    ConsentEntry.objects.create(
+        contact=contact, at=now, what="opted_in", how="import", note=f"note of {slug}",
+        actor_name=f"owner of {slug}",
+    )  # fmt: skip
 
 
 def list_of(model):

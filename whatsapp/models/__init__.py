@@ -1,22 +1,32 @@
 """Numbers and messages; knows no campaign.
 
 `Account`, `Lease`, `Profile` and `Usage` are about a number and who drives it (accounts.py here);
-`Contact`, `Media`, `Message`, `Attempt` and `Incoming` about what is said (messages.py);
-`Suppression` about whom nobody writes to any more (suppressions.py).
+`Contact` and `ConsentEntry` about people (contacts.py), `Group` and `GroupMember` about groups
+(groups.py); `Media`, `Message`, `Attempt` and `MessageReceipt` about what is said (messages.py);
+`Chat` and `Incoming` about what comes in (chats.py); `Suppression` about whom nobody writes to
+any more (suppressions.py).
 """
 
 from whatsapp.models.accounts import Account, Lease, Profile, Usage
-from whatsapp.models.messages import Attempt, Contact, Incoming, Media, Message
+from whatsapp.models.chats import Chat, Incoming
+from whatsapp.models.contacts import ConsentEntry, Contact
+from whatsapp.models.groups import Group, GroupMember
+from whatsapp.models.messages import Attempt, Media, Message, MessageReceipt
 from whatsapp.models.suppressions import Suppression
 
 __all__ = [
     "Account",
     "Attempt",
+    "Chat",
+    "ConsentEntry",
     "Contact",
+    "Group",
+    "GroupMember",
     "Incoming",
     "Lease",
     "Media",
     "Message",
+    "MessageReceipt",
     "Profile",
     "Suppression",
     "Usage",

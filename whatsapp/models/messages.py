@@ -1,4 +1,4 @@
-"""What is said: contacts, messages with their attempts, and what comes in."""
+"""What we say: messages with the files they carry, their attempts and receipts."""
 
 from __future__ import annotations
 
@@ -7,53 +7,20 @@ import uuid
 from datetime import datetime
 from typing import ClassVar
 
-from django.contrib.postgres.indexes import OpClass
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Upper
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Tenant
-from whatsapp.models.accounts import E164, Account
+from whatsapp.models.accounts import Account
+from whatsapp.models.contacts import Contact
+from whatsapp.models.groups import Group
 
 # A send ends, one way or another, well before this; a queued message of an account that may send
 # is gone long before it.
 STUCK_SENDING = dt.timedelta(minutes=5)
 STUCK_QUEUED = dt.timedelta(hours=1)
-
-
-class Contact(models.Model):
-    """Somebody a tenant writes to. One row per phone and tenant."""
-
-    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="contacts")
-    phone = models.CharField(max_length=16)
-    lid = models.CharField(max_length=40, blank=True)
-    name = models.CharField(max_length=200, blank=True)
-    opted_out_at = models.DateTimeField(null=True, blank=True)
-    opt_out_reason = models.CharField(max_length=80, blank=True)
-    on_whatsapp = models.BooleanField(null=True, blank=True)
-    checked_at = models.DateTimeField(null=True, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        constraints: ClassVar = [
-            models.UniqueConstraint(fields=["tenant", "phone"], name="contact_phone_per_tenant"),
-            models.CheckConstraint(condition=Q(phone__regex=E164), name="contact_phone_is_e164"),
-        ]
-        indexes: ClassVar = [
-            models.Index(fields=["tenant", "lid"], name="contact_lid"),
-            # People are looked for by how their name or number begins.
-            models.Index(
-                OpClass(Upper("name"), name="text_pattern_ops"), name="contact_name_prefix"
-            ),
-            models.Index(
-                fields=["phone"], opclasses=["varchar_pattern_ops"], name="contact_phone_prefix"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return self.name or self.phone
 
 
 class Media(models.Model):
@@ -109,7 +76,11 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
 
 class Message(models.Model):
-    """One outgoing message to one contact; its row is the outbox entry.
+    """One outgoing message to one contact or group; its row is the outbox entry.
+
+    What it says: `body` is the text, or the caption of `media`; `content` has what a kind needs
+    besides: of a location ``{"latitude", "longitude", "name", "address"}`` (degrees), of a link
+    ``{"url", "title", "description"}`` with the picture of its preview in `media`.
 
     The way of its state (outbox.py is the only writer)::
 
@@ -133,6 +104,15 @@ class Message(models.Model):
     class Kind(models.TextChoices):
         TEXT = "text", _("text")
         MEDIA = "media", _("media")
+        LOCATION = "location", _("location")
+        LINK = "link", _("link")
+
+    class Origin(models.TextChoices):
+        DIRECT = "direct", _("written by hand")
+        SEQUENCE = "sequence", _("sequence")
+        BROADCAST = "broadcast", _("broadcast")
+        AGENT = "agent", _("chat agent")
+        SYSTEM = "system", _("Relance itself")
 
     # States in which the message may still be, or just has been, on its way.
     OPEN: ClassVar = (State.QUEUED, State.SENDING)
@@ -141,14 +121,27 @@ class Message(models.Model):
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="messages")
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="messages")
-    contact = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="messages")
+    contact = models.ForeignKey(
+        Contact, on_delete=models.CASCADE, null=True, blank=True, related_name="messages"
+    )
+    group = models.ForeignKey(
+        Group, on_delete=models.CASCADE, null=True, blank=True, related_name="messages"
+    )
+    origin = models.CharField(max_length=10, choices=Origin, blank=True, db_default="")
     idempotency_key = models.CharField(max_length=200)
     content_hash = models.CharField(max_length=64)
     kind = models.CharField(max_length=8, choices=Kind, default=Kind.TEXT)
     body = models.TextField(blank=True)
+    content = models.JSONField(default=dict, blank=True, db_default={})
     media = models.ForeignKey(Media, on_delete=models.PROTECT, null=True, blank=True)
+    quoted_wa_id = models.CharField(
+        max_length=200, blank=True, db_default="", help_text=_("Id of the message it replies to")
+    )
     priority = models.SmallIntegerField(default=0, help_text=_("Lower goes first"))
     due_at = models.DateTimeField()
+    scheduled_for = models.DateTimeField(
+        null=True, blank=True, help_text=_("The time somebody chose; empty: as soon as possible.")
+    )
 
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     error_code = models.CharField(max_length=60, blank=True)
@@ -169,6 +162,7 @@ class Message(models.Model):
     sent_at = models.DateTimeField(null=True, blank=True)
     delivered_at = models.DateTimeField(null=True, blank=True)
     read_at = models.DateTimeField(null=True, blank=True)
+    played_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True, help_text=_("Failed or cancelled"))
 
     objects = MessageQuerySet.as_manager()
@@ -215,6 +209,11 @@ class Message(models.Model):
             models.CheckConstraint(
                 condition=~Q(kind="media") | Q(media__isnull=False), name="message_media_has_file"
             ),
+            models.CheckConstraint(
+                condition=Q(contact__isnull=False, group__isnull=True)
+                | Q(contact__isnull=True, group__isnull=False),
+                name="message_to_a_person_or_a_group",
+            ),
         ]
         indexes: ClassVar = [
             models.Index(
@@ -243,6 +242,12 @@ class Message(models.Model):
                 condition=Q(state="failed"),
                 name="message_failed",
             ),
+            # The calendar: what somebody chose a time for.
+            models.Index(
+                fields=["tenant", "scheduled_for"],
+                condition=Q(scheduled_for__isnull=False),
+                name="message_scheduled",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -250,6 +255,14 @@ class Message(models.Model):
             "id": self.pk,
             "state": self.get_state_display(),
         }
+
+    @property
+    def recipient(self) -> Contact | Group:
+        """Whom it goes to: the database has one of the two."""
+        recipient = self.contact or self.group
+        if recipient is None:
+            raise ValueError("a message goes to a contact or to a group")
+        return recipient
 
 
 class Attempt(models.Model):
@@ -290,29 +303,24 @@ class Attempt(models.Model):
         return f"attempt {self.number} of message {self.message_id}"
 
 
-class Incoming(models.Model):
-    """A message somebody sent to an account, stored once whatever path it came by."""
+class MessageReceipt(models.Model):
+    """How far a post in a group has come with one of its members."""
 
-    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="incoming")
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="receipts")
+    participant = models.CharField(max_length=100, help_text=_("WhatsApp's id of the member"))
     contact = models.ForeignKey(
-        Contact, on_delete=models.SET_NULL, null=True, blank=True, related_name="incoming"
+        Contact, on_delete=models.SET_NULL, null=True, blank=True, related_name="receipts"
     )
-    wa_id = models.CharField(max_length=200)
-    chat_id = models.CharField(max_length=100)
-    phone = models.CharField(max_length=16, blank=True)
-    lid = models.CharField(max_length=40, blank=True)
-    name = models.CharField(max_length=200, blank=True)
-    kind = models.CharField(max_length=20)
-    body = models.TextField(blank=True)
-    sent_at = models.DateTimeField()
-    received_at = models.DateTimeField()
+    delivered_at = models.DateTimeField(null=True, blank=True)
+    read_at = models.DateTimeField(null=True, blank=True)
+    played_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["account", "wa_id"], name="incoming_once")
+            models.UniqueConstraint(
+                fields=["message", "participant"], name="message_receipt_once_per_member"
+            )
         ]
-        indexes: ClassVar = [models.Index(fields=["account", "-sent_at"], name="incoming_recent")]
-        verbose_name_plural = "incoming"
 
     def __str__(self) -> str:
-        return f"incoming {self.pk}"
+        return f"receipt of message {self.message_id}"

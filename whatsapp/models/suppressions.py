@@ -8,7 +8,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Tenant
-from whatsapp.models.messages import Contact
+from whatsapp.models.contacts import Contact
 
 
 class Suppression(models.Model):

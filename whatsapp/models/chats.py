@@ -1,0 +1,100 @@
+"""What comes in, and the conversation it belongs to."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Tenant
+from whatsapp.models.accounts import Account
+from whatsapp.models.contacts import Contact
+from whatsapp.models.groups import Group
+from whatsapp.models.messages import Media
+
+
+class Chat(models.Model):
+    """The conversation of one account with one contact.
+
+    While somebody has taken it over (`taken_over_until` in the future) no agent answers and no
+    sequence writes there.
+    """
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="chats")
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="chats")
+    contact = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="chats")
+    started_at = models.DateTimeField()
+    last_incoming_at = models.DateTimeField(null=True, blank=True)
+    last_outgoing_at = models.DateTimeField(null=True, blank=True)
+    unread = models.PositiveIntegerField(default=0)
+    taken_over_at = models.DateTimeField(null=True, blank=True)
+    taken_over_until = models.DateTimeField(null=True, blank=True)
+    taken_over_by = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["account", "contact"], name="chat_once_per_account_and_contact"
+            )
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["tenant", "-last_incoming_at"], name="chat_recent")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account} – {self.contact}"
+
+
+class Incoming(models.Model):
+    """A message somebody sent to an account, stored once whatever path it came by.
+
+    With `from_me` it is one that the owner wrote on their own phone. In a group, `author_phone`
+    and `author_lid` say who wrote it. `content` is that of `Message`.
+    """
+
+    class MediaState(models.TextChoices):
+        WANTED = "wanted", _("to be fetched")
+        STORED = "stored", _("stored")
+        FAILED = "failed", _("could not be fetched")
+        TOO_LARGE = "too_large", _("too large to be kept")
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="incoming")
+    contact = models.ForeignKey(
+        Contact, on_delete=models.SET_NULL, null=True, blank=True, related_name="incoming"
+    )
+    group = models.ForeignKey(
+        Group, on_delete=models.SET_NULL, null=True, blank=True, related_name="incoming"
+    )
+    from_me = models.BooleanField(default=False, db_default=False)
+    wa_id = models.CharField(max_length=200)
+    chat_id = models.CharField(max_length=100)
+    phone = models.CharField(max_length=16, blank=True)
+    lid = models.CharField(max_length=40, blank=True)
+    author_phone = models.CharField(max_length=16, blank=True, db_default="")
+    author_lid = models.CharField(max_length=40, blank=True, db_default="")
+    name = models.CharField(max_length=200, blank=True)
+    kind = models.CharField(max_length=20)
+    body = models.TextField(blank=True)
+    content = models.JSONField(default=dict, blank=True, db_default={})
+    quoted_wa_id = models.CharField(max_length=200, blank=True, db_default="")
+    media = models.ForeignKey(Media, on_delete=models.PROTECT, null=True, blank=True)
+    media_state = models.CharField(max_length=10, choices=MediaState, blank=True, db_default="")
+    sent_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["account", "wa_id"], name="incoming_once")
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["account", "-sent_at"], name="incoming_recent"),
+            models.Index(
+                fields=["account"], condition=Q(media_state="wanted"), name="incoming_media_wanted"
+            ),
+        ]
+        verbose_name_plural = "incoming"
+
+    def __str__(self) -> str:
+        return f"incoming {self.pk}"
