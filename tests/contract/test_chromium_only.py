@@ -24,7 +24,7 @@ from tests.contract.media import DOCUMENT
 from tests.contract.rig import CALL, OPEN, WAIT, Session, link, new_phone, wait_until
 from whatsapp.driver import base
 from whatsapp.driver.chromium import ChromiumDriver
-from whatsapp.driver.launch import ChromiumConfig
+from whatsapp.driver.launch import ChromiumConfig, start_browser
 from whatsapp.driver.processes import (
     command_line,
     end_group,
@@ -276,6 +276,17 @@ def test_the_browser_is_told_no_secrets(steady: Session):
             for pair in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         }
         assert not names & {"SECRET_KEY", "JWT_SIGNING_KEY", "DATABASE_URL", "REDIS_URL"}
+
+
+def test_the_first_tab_asks_nobody(chromium: ChromiumRig, profile: Path):
+    addresses = []
+    for ending in ("closed", "killed", "closed"):  # on a new profile, a used one, a broken one
+        browser = start_browser(chromium.config, profile, deadline=OPEN)
+        with browser.log:
+            addresses.append([browser.web.current_url, len(browser.web.window_handles)])
+            browser.end(ask=ending == "closed")
+
+    assert addresses == [["about:blank", 1]] * 3
 
 
 # -------------------------------------------------------------------------------- hangs

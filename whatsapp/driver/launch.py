@@ -57,6 +57,13 @@ LOW_MEMORY_FLAGS = (
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "XDG_RUNTIME_DIR")
 """What a browser gets of our environment. The rest holds secrets it has no use for."""
 
+PREFERENCES = {
+    # Without this the first tab is the "new tab" page: it asks the search engine's server, takes
+    # over 100 ms of a start, and chromedriver waits for it. The headless shell has none.
+    "session.restore_on_startup": 4,  # open the following
+    "session.startup_urls": ["about:blank"],
+}
+
 BASE_FLAGS = (
     "--remote-debugging-pipe",  # no DevTools port; the browser ends when chromedriver does
     "--enable-logging=stderr",  # consoles among it: that is how the page tells us (channel.py)
@@ -248,6 +255,7 @@ def start_browser(config: ChromiumConfig, profile: Path, *, deadline: float) -> 
             # Under its usual name chromedriver waits for a window, which the shell has none of.
             options.set_capability("browserName", "chrome-headless-shell")
         options.page_load_strategy = "none"
+        options.add_experimental_option("prefs", PREFERENCES)
         options.timeouts = {"script": 24 * 3600 * 1000}  # ms; `page.call` has its own ends
         for argument in arguments(config, profile):
             options.add_argument(argument)
