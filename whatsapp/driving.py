@@ -290,10 +290,14 @@ def _send(session: Session, message: Message, prepared: _Prepared, intent: sendi
 def _transmit(
     session: Session, message: Message, prepared: _Prepared, intent: sending.Intent
 ) -> SendResult:
-    limits_of_call = {"not_after": intent.not_after, "deadline": settings.WHATSAPP_SEND_SECONDS}
+    deadline = settings.WHATSAPP_SEND_SECONDS
     if prepared.media is None:
-        return session.driver.send_text(intent.out, message.body, **limits_of_call)
-    return session.driver.send_media(intent.out, prepared.media, message.body, **limits_of_call)
+        return session.driver.send_text(
+            intent.out, message.body, not_after=intent.not_after, deadline=deadline
+        )
+    return session.driver.send_media(
+        intent.out, prepared.media, message.body, not_after=intent.not_after, deadline=deadline
+    )
 
 
 def _look_up_now(session: Session, message: Message) -> None:

@@ -89,8 +89,18 @@ def _place(url: str) -> tuple[str, str]:
     return f"{parts.scheme}://{parts.netloc}", parts.path or "/"
 
 
+BRIDGE = ("page", "receiving", "sending", "chats", "calls")
+"""The files of `bridge/`, in the order in which they are one script."""
+
+
 def bridge_source() -> str:
-    return (Path(__file__).parent / "bridge.js").read_text(encoding="utf-8")
+    folder = Path(__file__).parent / "bridge"
+    parts = [(folder / f"{name}.js").read_text(encoding="utf-8") for name in BRIDGE]
+    return (
+        "(function () {\n'use strict';\nif (window.__relance) return;\n"
+        + "\n".join(parts)
+        + "})();"
+    )
 
 
 def run_before_page(web: WebDriver, connection: RemoteConnection, source: str) -> None:

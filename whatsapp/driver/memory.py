@@ -372,7 +372,7 @@ class MemoryDriver:
         return base.NumberInfo(f"{phone[1:]}@c.us", self._world.person(phone).lid)
 
     def _send(self, out: base.Outgoing, not_after: float, **content: Any) -> base.SendResult:
-        """The same order of checks as `dispatch` in bridge.js."""
+        """The same order of checks as `dispatch` in bridge/sending.js."""
         world = self._world
         with self._turn():
             device = self._ready()

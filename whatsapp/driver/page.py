@@ -1,4 +1,4 @@
-"""Calls into bridge.js with a deadline, and what their failures mean.
+"""Calls into the bridge with a deadline, and what their failures mean.
 
 Threads of a Celery pool cannot be interrupted, so each call carries its own end twice: a timer in
 the page (the page works, WhatsApp does not answer) and, `SLACK` seconds later, the read time-out
@@ -91,6 +91,12 @@ def _webdriver_code(error: WebDriverException) -> str:
 SESSION_CODES = {"conflict", "logged_out", "unsupported", "not_linked", "qr", "qr_idle"}
 """Refusals that no second try can help: somebody has to link or close."""
 
+NEVER = {
+    *("bad_key", "own_number", "not_in_group", "group_read_only", "quote_gone"),
+    *("media_gone", "media_too_large", "already_linked", "bad_number"),
+}
+"""Refusals that are about the recipient or the content, not about the moment."""
+
 NOTHING_LEFT = {
     # code of wa-js, thrown before it hands a message to WhatsApp -> ours
     "message_key_is_not_from_me": "bad_key",
@@ -99,6 +105,8 @@ NOTHING_LEFT = {
     "chat_not_found": "bad_chat",
     "file_too_large": "file_too_large",
     "can_not_send_message_to_this_groupType": "bad_chat",
+    "invalid_quoted_msg": "quote_gone",
+    "quoted_msg_can_not_reply": "quote_gone",
 }
 
 
@@ -125,7 +133,7 @@ def _refusal(code: str) -> DriverError:
         return TooLate()
     if code == "not_on_whatsapp":
         return NotOnWhatsApp()
-    if code == "bad_key":
+    if code in NEVER:
         return Permanent(code)
     if code in SESSION_CODES:
         return SessionLost("not_linked" if code in ("qr", "qr_idle") else code)

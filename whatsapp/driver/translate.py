@@ -13,17 +13,46 @@ from whatsapp.driver.channel import PageEvent
 
 
 def incoming_message(said: dict[str, Any]) -> base.IncomingMessage:
-    """A message as bridge.js describes it."""
+    """A message as the bridge describes it."""
     return base.IncomingMessage(
         wa_id=said["id"],
         chat_id=said["chat"],
         phone=said["phone"],
         lid=said["lid"],
-        name=said["name"],
+        name=base.storable(said["name"]),
         kind=said["kind"],
-        body=said["body"],
+        body=base.storable(said["body"]),
         sent_at=datetime.fromtimestamp(said["t"], UTC),
         author=said["author"],
+        author_phone=said["authorPhone"],
+        author_lid=said["authorLid"],
+        from_me=said["fromMe"],
+        quoted=said["quoted"],
+        location=_location(said["location"]),
+        media=_media(said["media"]),
+    )
+
+
+def _location(said: dict[str, Any] | None) -> base.Location | None:
+    """None for what is no place on earth: whoever sent it chose the numbers."""
+    if said is None or said["latitude"] is None or said["longitude"] is None:
+        return None  # NaN comes as null
+    try:
+        return base.Location(
+            float(said["latitude"]),
+            float(said["longitude"]),
+            base.storable(said["name"]),
+            base.storable(said["address"]),
+        )
+    except ValueError:
+        return None
+
+
+def _media(said: dict[str, Any] | None) -> base.MediaInfo | None:
+    if said is None:
+        return None
+    return base.MediaInfo(
+        base.storable(said["mime"]), base.storable(said["filename"]), int(said["size"])
     )
 
 
@@ -94,12 +123,20 @@ class Translator:
             case "logout":
                 self._log_out(str(data or ""), at)
             case "receipt":
-                receipt = base.Receipt(
-                    self._next(), at, tuple(data["ids"]), data["ack"], data["participant"]
+                self._emit(
+                    base.Receipt(
+                        self._next(),
+                        at,
+                        tuple(data["ids"]),
+                        data["ack"],
+                        data["participant"],
+                        data["phone"] if data["participant"] else "",
+                    )
                 )
-                self._emit(receipt)
             case "message":
                 self._emit(base.Incoming(self._next(), at, incoming_message(data)))
+            case "group":
+                self._emit(base.GroupChanged(self._next(), at, data))
             case "lost":
                 self._emit(base.BrowserLost(self._next(), at, data))
 
