@@ -27,9 +27,9 @@ from datetime import datetime
 import structlog
 from django.db import connection, transaction
 
-from accounts import activity
+from accounts import activity, deadlocks
 from accounts.activity import Verb
-from campaigns import deadlocks, exits
+from campaigns import exits
 from campaigns.models import Referral
 from whatsapp.failpoints import failpoint
 from whatsapp.models import Account

@@ -29,10 +29,9 @@ import structlog
 from django.db import connection, transaction
 from django.db.models import DateTimeField, Func, Q, QuerySet
 
-from accounts import activity
+from accounts import activity, deadlocks
 from accounts.activity import SYSTEM, Actor, Verb
 from accounts.models import Tenant
-from campaigns import deadlocks
 from campaigns.models import Delivery, Referral, Target
 from whatsapp import outbox
 from whatsapp.failpoints import failpoint

@@ -18,10 +18,10 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import Model, Q, QuerySet
 
-from accounts import activity
+from accounts import activity, deadlocks
 from accounts.activity import SYSTEM, Actor, Verb
 from accounts.models import Activity, Tenant
-from campaigns import deadlocks, exits
+from campaigns import exits
 from campaigns.models import Delivery, Payment, Referral, Target
 from whatsapp import contacts, suppression
 from whatsapp.models import Attempt, Contact, Incoming, Message, Suppression

@@ -20,9 +20,9 @@ import structlog
 from django.db import connection, transaction
 from django.db.models import Count
 
-from accounts import activity
+from accounts import activity, deadlocks
 from accounts.activity import Verb
-from campaigns import deadlocks, exits, following, holds, schedule
+from campaigns import exits, following, holds, schedule
 from campaigns.content import Contents, Due, Held, Text
 from campaigns.models import AccountSchedule, Delivery, Target
 from whatsapp import contacts, limits, outbox

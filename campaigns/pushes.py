@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Literal
 
 from accounts.activity import SYSTEM, Actor
+from accounts.findings import Finding, clean
 from accounts.models import Tenant
 from campaigns.models import Referral
-from campaigns.referrals import Finding, Row, import_rows
-from campaigns.rows import clean
+from campaigns.referrals import Row, import_rows
 
 Outcome = Literal["created", "updated", "unchanged", "refused"]
 # Findings that say the referral was changed (referrals.py).

@@ -20,18 +20,19 @@ from typing import Protocol
 import structlog
 from django.db import transaction
 
-from accounts import activity
+from accounts import activity, deadlocks
 from accounts.activity import SYSTEM, Actor, Verb
+from accounts.findings import Finding, Line
 from accounts.models import Tenant
-from campaigns import corrections, deadlocks, exits
+from campaigns import corrections, exits
 from campaigns.corrections import CHANGEABLE
-from campaigns.import_report import ImportReport, Line
+from campaigns.import_report import ReferralReport
 from campaigns.models import Payment, Referral, Referrer, Target, Template
-from campaigns.rows import Finding, Reader, Row, Values
+from campaigns.rows import Reader, Row, Values
 from whatsapp import suppression
 from whatsapp.failpoints import failpoint
 
-__all__ = ["Finding", "ImportReport", "Line", "ReferralSource", "Row", "import_rows"]
+__all__ = ["ReferralSource", "Row", "import_rows"]
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +59,7 @@ def import_rows(
     told: Callable[[Line], None] | None = None,
     dry_run: bool = False,
     actor: Actor = SYSTEM,
-) -> ImportReport:
+) -> ReferralReport:
     """Store referrals of `tenant`, 2,000 rows a transaction; memory does not grow with the rows.
 
     `sink` is told every finding in order, `told` what became of every row; the report itself keeps
@@ -126,7 +127,7 @@ class _Importer:
         # What a dry run would have stored so far, as later rows would find it.
         self._imagined: dict[str, _Known] = {}
         self._taken_phones: dict[str, str] = {}
-        self.report = ImportReport()
+        self.report = ReferralReport()
         spoken = Template.objects.filter(step__campaign__tenant=tenant)
         self.reader = Reader(
             region=tenant.region,

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-import unicodedata
 import zoneinfo
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Protocol
 
 import phonenumbers
 from django.conf.locale import LANG_INFO
 
 from accounts import phones
+from accounts.findings import Finding, clean
 
 REQUIRED = ("external_id", "referrer", "phone", "registered_at")
 OPTIONAL = ("name", "region", "language", "paid_at")
@@ -30,22 +30,6 @@ LONGEST = {
 # Clocks of two systems differ: this much ahead of ours is not the future.
 SKEW = dt.timedelta(minutes=5)
 EARLIEST = datetime(2000, 1, 1, tzinfo=dt.UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something about one row that a person should know. An error means: not imported.
-
-    `row` counts as spreadsheets do, the header being row 1; 0 is the whole file. `reason` is a
-    plain English sentence without the row's own text where that could be long.
-    """
-
-    row: int
-    external_id: str
-    field: str
-    level: Literal["error", "warning"]
-    code: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,22 +206,3 @@ class Reader:
 
 class Warn(Protocol):
     def __call__(self, field: str, code: str, reason: str) -> None: ...
-
-
-def clean(text: str) -> str:
-    """One line without control characters or spaces around, in composed form (é is one letter).
-
-    Formulas and markup are data and stay: whoever writes a file or a page makes them harmless.
-    """
-    if text.isascii() and text.isprintable():
-        return text.strip()
-    composed = unicodedata.normalize("NFC", text)
-    kept = (" " if c.isspace() else c for c in composed if c.isspace() or _is_text(c))
-    return " ".join("".join(kept).split())
-
-
-def _is_text(character: str) -> bool:
-    # Format characters include direction overrides, which make a name read as something else;
-    # the joiner of emoji is the one that people really have in their names.
-    category = unicodedata.category(character)
-    return category not in {"Cc", "Cf", "Cs", "Co", "Cn"} or character == "\u200d"

@@ -13,8 +13,9 @@ from datetime import datetime
 
 from django.db import connection, transaction
 
+from accounts import deadlocks
 from accounts.activity import SYSTEM, Actor, Verb, record_each
-from campaigns import deadlocks, exits, schedule
+from campaigns import exits, schedule
 from campaigns.exits import ExitResult
 from campaigns.models import Delivery, Target
 from whatsapp import outbox

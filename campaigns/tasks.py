@@ -6,7 +6,8 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from campaigns import enrolment, people, planning, schedule, uploads, user_service
+from accounts import uploads
+from campaigns import enrolment, people, planning, schedule, user_service
 
 
 @shared_task(name="campaigns.tasks.enrol")

@@ -28,10 +28,11 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
+from accounts.findings import Finding
 from accounts.models import Tenant
 from campaigns import holds, referrals
 from campaigns.models import Referrer
-from campaigns.rows import Finding, Row
+from campaigns.rows import Row
 
 log = structlog.get_logger(__name__)
 

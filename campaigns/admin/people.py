@@ -23,10 +23,11 @@ from accounts.console import (
     confirmed,
     display,
 )
+from accounts.exports import stream_csv
 from accounts.forms import OfCompany
+from accounts.import_pages import download_report
 from campaigns import exits, holds
 from campaigns.admin import imports
-from campaigns.exports import stream_csv
 from campaigns.models import Payment, Referral, Referrer
 from campaigns.rows import OPTIONAL, REQUIRED
 
@@ -198,7 +199,7 @@ class ReferralAdmin(TenantScoped, ConsoleAdmin):
     def report(self, request: HttpRequest) -> HttpResponseBase:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        return imports.download_report(request)
+        return download_report(request)
 
 
 def _exported(referral: Referral) -> list[object]:

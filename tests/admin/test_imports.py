@@ -12,8 +12,9 @@ from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
+from accounts import uploads
 from accounts.models import Activity
-from campaigns import texts, uploads
+from campaigns import texts
 from campaigns.models import Campaign, Referral
 from tests import factories
 from tests.admin.test_actions import act

@@ -7,9 +7,10 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
-from campaigns.csv_source import LONGEST_LINE, BadFile, CsvSource
+from accounts.findings import Finding
+from accounts.tables import LONGEST_LINE, BadFile
+from campaigns.csv_source import CsvSource
 from campaigns.models import Referral
-from campaigns.rows import Finding
 from tests.factories import make_referrer
 
 HEADER = "external_id,referrer,name,phone,region,language,registered_at,paid_at\r\n"

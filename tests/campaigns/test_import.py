@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from accounts.exports import harmless, stream_csv
 from accounts.models import Activity
 from campaigns import enrolment, exits, referrals
 from campaigns.csv_source import CsvSource
-from campaigns.exports import harmless, stream_csv
 from campaigns.models import Payment, Referral, Referrer, Target
 from campaigns.referrals import Row, import_rows
 from tests.factories import (

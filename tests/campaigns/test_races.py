@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection, transaction
 
-from campaigns import deadlocks, enrolment, exits, planning, targets
+from accounts import deadlocks
+from campaigns import enrolment, exits, planning, targets
 from campaigns.models import Delivery, Payment, Target
 from tests.campaigns.conftest import move, to_sending
 from tests.factories import NOW, make_campaign, make_referral, make_referrer, make_target

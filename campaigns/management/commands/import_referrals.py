@@ -15,11 +15,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from accounts.exports import harmless_writer
+from accounts.findings import Finding
 from accounts.models import Tenant
+from accounts.tables import BadFile
 from campaigns import referrals
-from campaigns.csv_source import BadFile, CsvSource
-from campaigns.exports import harmless_writer
-from campaigns.referrals import Finding, ImportReport
+from campaigns.csv_source import CsvSource
+from campaigns.import_report import ReferralReport
 
 HEADER = ("row", "external_id", "field", "level", "code", "reason")
 
@@ -81,7 +83,7 @@ class Command(BaseCommand):
         return tell
 
 
-def summary(report: ImportReport) -> str:
+def summary(report: ReferralReport) -> str:
     return (
         f"{report.rows} rows: {report.created} created, {report.updated} updated, "
         f"{report.unchanged} unchanged, {report.refused} refused; {report.paid} newly paid"

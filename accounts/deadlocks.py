@@ -1,7 +1,7 @@
 """Run a transaction again when PostgreSQL ended it to break a deadlock.
 
-The order of locks (exits.py) leaves no deadlock between our own transactions that we know of;
-this is for those with somebody else's: an admin's bulk edit, a repair by hand.
+The order of locks (campaigns/exits.py) leaves no deadlock between our own transactions that we
+know of; this is for those with somebody else's: an admin's bulk edit, a repair by hand.
 """
 
 from __future__ import annotations

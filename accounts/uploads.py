@@ -22,7 +22,7 @@ from django.core.files.storage import default_storage
 
 KEPT = dt.timedelta(hours=1)
 FOLDER = "uploads"
-SALT = "campaigns.uploads"
+SALT = "accounts.uploads"
 
 
 class Gone(Exception):
