@@ -51,6 +51,10 @@ class Verb(models.TextChoices):
     RETRIED = "retried", _("message tried again")
     SETTLED = "settled", _("uncertain message settled")
     OPTED_OUT = "opted_out", _("said stop")
+    # webhooks
+    WEBHOOK_SECRET_ROTATED = "webhook_secret_rotated", _("webhook secret rotated")
+    WEBHOOK_REPLAYED = "webhook_replayed", _("webhook events sent again")
+    WEBHOOK_SWITCHED_OFF = "webhook_switched_off", _("webhook switched off: it failed for days")
     # following up
     REFERRALS_IMPORTED = "referrals_imported", _("referrals imported")
     ENROLLED = "enrolled", _("referrals enrolled")

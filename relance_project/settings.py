@@ -378,6 +378,9 @@ LEGACY_SERVICE_TENANT: str = env.str("LEGACY_SERVICE_TENANT", "")
 
 ACTIVITY_DAYS = positive("RELANCE_ACTIVITY_DAYS", 400)
 MESSAGE_DAYS = positive("RELANCE_MESSAGE_DAYS", 400)
+WEBHOOK_DAYS = positive("RELANCE_WEBHOOK_DAYS", 30)
+# Webhooks at this machine's own addresses, on any port: for the demo and tests only.
+WEBHOOK_ALLOW_LOCAL = env.bool("RELANCE_WEBHOOK_ALLOW_LOCAL", False)
 
 # ------------------------------------------------------------------------------------- API
 

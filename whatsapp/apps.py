@@ -8,3 +8,4 @@ class WhatsAppConfig(AppConfig):
 
     def ready(self) -> None:
         from whatsapp import recording  # noqa: F401  connects to whatsapp.signals
+        from whatsapp.webhooks import events  # noqa: F401  the same

@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 DRIVE = "whatsapp.tasks.drive"
 NOTIFY = "whatsapp.tasks.notify_owners"
+DELIVER = "whatsapp.tasks.deliver_webhooks"
 SHARED_QUEUE = "browser"
 KEEP_SECONDS = 300  # an older doorbell says nothing the reconciler has not said
 
@@ -61,13 +62,25 @@ def ring(account_ids: Iterable[int]) -> None:
 def notify_on_commit() -> None:
     """Have owners told whose accounts need them; lost or not, the reconciler asks again."""
 
-    def publish() -> None:
-        try:
-            current_app.send_task(NOTIFY, queue="default", retry=False, expires=KEEP_SECONDS)
-        except (OperationalError, RedisError, OSError) as error:
-            log.warning("doorbell lost", error=type(error).__name__)
+    transaction.on_commit(lambda: ring_default(NOTIFY, [()]))
 
-    transaction.on_commit(publish)
+
+def deliver_on_commit(endpoint_ids: Iterable[int]) -> None:
+    """Have webhooks called that have something to hear; lost or not, the reconciler asks again."""
+    calls = [(endpoint_id,) for endpoint_id in sorted(set(endpoint_ids))]
+    if calls:
+        transaction.on_commit(lambda: ring_default(DELIVER, calls))
+
+
+def ring_default(task: str, calls: Iterable[tuple[int, ...]]) -> None:
+    """Publish `task` to the default queue, once with each of these arguments."""
+    try:
+        for args in calls:
+            current_app.send_task(
+                task, args=args, queue="default", retry=False, expires=KEEP_SECONDS
+            )
+    except (OperationalError, RedisError, OSError) as error:
+        log.warning("doorbell lost", error=type(error).__name__)
 
 
 def send(account_id: int, queue: str, producer: Producer | None = None) -> None:

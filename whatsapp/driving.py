@@ -9,7 +9,7 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 
-from whatsapp import inbox, leases, limits, opening, outbox, profiles, sending
+from whatsapp import inbox, leases, limits, opening, outbox, profiles, receipts, sending
 from whatsapp.driver.base import (
     DriverError,
     Found,
@@ -111,9 +111,9 @@ def _catch_up(session: Session) -> None:
     while session.unstored:
         inbox.store_incoming(session.account_id, session.unstored[0], now=timezone.now())
         session.unstored.pop(0)
-    for sent in inbox.awaiting_receipts(session.account_id, now=timezone.now()):
+    for sent in receipts.awaiting_receipts(session.account_id, now=timezone.now()):
         found = session.driver.lookup(sent.wa_id, deadline=settings.WHATSAPP_CALL_SECONDS)
-        inbox.store_found(sent, found, now=timezone.now())
+        receipts.store_found(sent, found, now=timezone.now())
     session.caught_up = True
 
 
@@ -245,7 +245,7 @@ def _prepare(session: Session, message: Message) -> _Prepared | None:
 def _arrived_already(session: Session, message: Message) -> bool:
     """A message that was tried before may have arrived since it was queued once more."""
     found = session.driver.lookup(message.wa_id, deadline=settings.WHATSAPP_CALL_SECONDS)
-    return bool(inbox.store_found(message, found, now=timezone.now()))
+    return bool(receipts.store_found(message, found, now=timezone.now()))
 
 
 def _read_media(message: Message) -> MediaFile | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import structlog
 from django.utils import timezone
 
-from whatsapp import inbox, linking
+from whatsapp import inbox, linking, receipts
 from whatsapp.driver import base
 from whatsapp.models import Account
 from whatsapp.sessions import Session, SessionPool
@@ -24,7 +24,7 @@ def handle(pool: SessionPool, session: Session, event: base.Event) -> None:
     account_id = session.account_id
     match event:
         case base.Receipt():
-            inbox.store_receipt(account_id, event)
+            receipts.store_receipt(account_id, event)
         case base.Incoming():
             inbox.store_incoming(account_id, event.message, now=now)
         case _ if not session.usable:

@@ -1,8 +1,9 @@
-"""Fetch a file from an address somebody typed, without becoming their way into our network.
+"""Call an address somebody typed, without becoming their way into our network.
 
 The host is resolved once, every address it has must be a public one, and the connection goes to
 an address that was checked: a name that answers differently a moment later changes nothing. Each
-redirect is treated like a new address. Proxies from the environment are not used.
+redirect is treated like a new address, and a call that posts something follows none. Proxies from
+the environment are not used.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
@@ -68,6 +69,14 @@ class Fetched:
     data: bytes = field(repr=False)
     filename: str
     content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server said to something posted: at most `largest` bytes of it."""
+
+    status: int
+    data: bytes = field(repr=False)
 
 
 def fetch(url: str, *, deadline: float) -> Fetched:
@@ -161,17 +170,30 @@ class Fetcher:
         self.tls = tls or ssl.create_default_context()
 
     def fetch(self, url: str, *, deadline: float) -> Fetched:
+        """GET `url`; see the module."""
+        with self._clock(deadline) as clock:
+            return self._follow(url, clock)
+
+    def post(self, url: str, body: bytes, *, headers: Mapping[str, str], deadline: float) -> Answer:
+        """POST `body` and return the answer, whatever its status. Raises `CannotFetch`."""
+        with self._clock(deadline) as clock:
+            place = Place.of(url, ports=self.ports)
+            with self._open(place, clock, "POST", headers, body) as response:
+                return Answer(response.status, self._body(response, clock, cut=True))
+
+    @contextlib.contextmanager
+    def _clock(self, deadline: float) -> Iterator[Clock]:
         clock = Clock(deadline)
         watch = threading.Timer(deadline, clock.cut)
         watch.daemon = True
         watch.start()
         try:
-            return self._follow(url, clock)
+            yield clock
         except (httpcore.TimeoutException, TimeoutError) as error:
-            raise CannotFetch("too_slow", "the server did not send the file in time") from error
+            raise CannotFetch("too_slow", "the server did not answer in time") from error
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
             if clock.remaining() <= 0:
-                raise CannotFetch("too_slow", "the server did not send the file in time") from error
+                raise CannotFetch("too_slow", "the server did not answer in time") from error
             raise CannotFetch("unreachable", "the server cannot be reached") from error
         finally:
             watch.cancel()
@@ -193,29 +215,8 @@ class Fetcher:
 
     def _get(self, place: Place, clock: Clock) -> Fetched | str:
         """The file, or the address a redirect leads to."""
-        backend = CheckedBackend(self, clock)
-        seconds = max(clock.remaining(), 0.001)
-        timeouts = dict.fromkeys(("read", "write", "pool"), seconds)
-        timeouts["connect"] = min(seconds, CONNECT_SECONDS)
-        with (
-            httpcore.ConnectionPool(ssl_context=self.tls, network_backend=backend) as pool,
-            pool.stream(
-                "GET",
-                httpcore.URL(
-                    scheme=place.scheme, host=place.host, port=place.port, target=place.target
-                ),
-                headers=[
-                    ("Host", place.host_header),
-                    ("Accept", "*/*"),
-                    # A compressed answer could unpack into anything.
-                    ("Accept-Encoding", "identity"),
-                    ("User-Agent", "relance"),
-                    ("Connection", "close"),
-                ],
-                extensions={"timeout": timeouts},
-            ) as response,
-        ):
-            headers = {name.lower(): value for name, value in response.headers}
+        with self._open(place, clock, "GET", {"Accept": "*/*"}) as response:
+            headers = _lower(response.headers)
             if response.status in REDIRECTS and b"location" in headers:
                 return headers[b"location"].decode("latin-1")
             if response.status != 200:
@@ -224,28 +225,70 @@ class Fetcher:
             if headers.get(b"content-encoding", b"identity").lower() not in {b"identity", b""}:
                 raise CannotFetch("bad_answer", "the server sent the file compressed")
             return Fetched(
-                data=self._body(response, headers, clock),
+                data=self._body(response, clock),
                 filename=place.filename,
                 content_type=headers.get(b"content-type", b"").decode("latin-1")[:200],
             )
 
-    def _body(
-        self, response: httpcore.Response, headers: dict[bytes, bytes], clock: Clock
-    ) -> bytes:
-        announced = headers.get(b"content-length", b"")
-        if announced.isdigit() and (len(announced) > 15 or int(announced) > self.largest):
+    @contextlib.contextmanager
+    def _open(
+        self,
+        place: Place,
+        clock: Clock,
+        method: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+    ) -> Iterator[httpcore.Response]:
+        backend = CheckedBackend(self, clock)
+        seconds = max(clock.remaining(), 0.001)
+        timeouts = dict.fromkeys(("read", "write", "pool"), seconds)
+        timeouts["connect"] = min(seconds, CONNECT_SECONDS)
+        every = [
+            ("Host", place.host_header),
+            # A compressed answer could unpack into anything.
+            ("Accept-Encoding", "identity"),
+            ("User-Agent", "relance"),
+            ("Connection", "close"),
+        ]
+        if body is not None:
+            every.append(("Content-Length", str(len(body))))
+        with (
+            httpcore.ConnectionPool(ssl_context=self.tls, network_backend=backend) as pool,
+            pool.stream(
+                method,
+                httpcore.URL(
+                    scheme=place.scheme, host=place.host, port=place.port, target=place.target
+                ),
+                headers=[*every, *headers.items()],
+                content=body,
+                extensions={"timeout": timeouts},
+            ) as response,
+        ):
+            yield response
+
+    def _body(self, response: httpcore.Response, clock: Clock, *, cut: bool = False) -> bytes:
+        """All of an answer, or with `cut` its first `largest` bytes."""
+        announced = _lower(response.headers).get(b"content-length", b"")
+        too_large = announced.isdigit() and (len(announced) > 15 or int(announced) > self.largest)
+        if too_large and not cut:
             raise self._too_large()
         body = bytearray()
         for chunk in response.iter_stream():
             body += chunk
             if len(body) > self.largest:
+                if cut:
+                    break
                 raise self._too_large()
             if clock.remaining() <= 0:
                 raise TimeoutError
-        return bytes(body)
+        return bytes(body[: self.largest])
 
     def _too_large(self) -> CannotFetch:
         return CannotFetch("too_large", f"the file is larger than {self.largest / MIB:.0f} MiB")
+
+
+def _lower(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    return {name.lower(): value for name, value in headers}
 
 
 class Clock:

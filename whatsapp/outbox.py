@@ -27,7 +27,7 @@ from accounts.models import Tenant
 from whatsapp import doorbells
 from whatsapp.failpoints import failpoint
 from whatsapp.models import Account, Contact, Group, Media, Message
-from whatsapp.signals import message_changed
+from whatsapp.signals import message_changed, messages_cancelled
 
 # Priorities: lower goes first. Answers, then what people write, then sequences, then broadcasts.
 AGENT, DIRECT, SEQUENCE, BROADCAST = -2, -1, 0, 1
@@ -188,8 +188,11 @@ def waiting(account_id: int) -> bool:
 
 
 def cancel(message_ids: Iterable[int], *, reason: str, now: datetime) -> list[int]:
-    """Cancel those that are still queued; returns their ids. Does not signal: callers know."""
-    with connection.cursor() as cursor:
+    """Cancel those that are still queued; returns their ids.
+
+    Signals `messages_cancelled`, not a change of each: what callers follow, they know.
+    """
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         cursor.execute(
             """
             UPDATE whatsapp_message SET state = 'cancelled', error_code = %s, ended_at = %s
@@ -197,7 +200,10 @@ def cancel(message_ids: Iterable[int], *, reason: str, now: datetime) -> list[in
             """,
             [reason, now, list(message_ids)],
         )
-        return [row[0] for row in cursor.fetchall()]
+        cancelled = [row[0] for row in cursor.fetchall()]
+        if cancelled:
+            messages_cancelled.send(sender=Message, message_ids=cancelled, now=now)
+    return cancelled
 
 
 def hold_back(message_ids: Iterable[int]) -> list[int]:

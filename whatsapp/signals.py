@@ -6,6 +6,14 @@ from django.dispatch import Signal
 # Arguments: message (Message, its new state), old_state (str), now (datetime).
 message_changed = Signal()
 
+# Sent inside the transaction that cancelled them, without a message_changed of each.
+# Arguments: message_ids (list of int), now (datetime).
+messages_cancelled = Signal()
+
+# Sent inside the transaction that stored it: the recipient has listened to a voice message.
+# Arguments: message (Message), now (datetime).
+message_played = Signal()
+
 # Sent inside the transaction that opted a contact out.
 # Arguments: contact (Contact), actor (Actor), now (datetime).
 contact_opted_out = Signal()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -26,6 +27,7 @@ from whatsapp.driver.chromium import ChromiumFactory
 from whatsapp.driver.launch import ChromiumConfig
 from whatsapp.models import Account
 from whatsapp.sessions import Session, SessionPool
+from whatsapp.webhooks import delivery, endpoints
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +43,7 @@ def reconcile() -> int:
     """Ring for every account that has something to do; returns how many were rung."""
     rung = ring_waiting()
     sending.give_up_undriven(now=timezone.now())
+    delivery.ring_due()
     doorbells.notify_on_commit()  # a mail server that hangs must hold up nothing here
     return rung
 
@@ -51,10 +54,18 @@ def notify_owners() -> int:
     return notices.tell_owners(now=timezone.now())
 
 
+@shared_task(name=doorbells.DELIVER)
+def deliver_webhooks(endpoint_id: int) -> int:
+    """Tell an endpoint what it has to hear; returns how many events it took."""
+    return delivery.deliver(endpoint_id)
+
+
 @shared_task(name="whatsapp.tasks.forget_texts")
 def forget_texts() -> int:
-    """Empty texts older than RELANCE_MESSAGE_DAYS; returns how many."""
-    return retention.forget_texts(now=timezone.now())
+    """Empty texts older than RELANCE_MESSAGE_DAYS, and drop webhook events; returns how many."""
+    now = timezone.now()
+    kept = timedelta(days=settings.WEBHOOK_DAYS)
+    return retention.forget_texts(now=now) + endpoints.forget(before=now - kept)
 
 
 def ring_waiting() -> int:

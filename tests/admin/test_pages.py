@@ -28,6 +28,8 @@ from whatsapp.models import (
     MessageReceipt,
     Usage,
 )
+from whatsapp.webhooks import endpoints
+from whatsapp.webhooks.outgoing import emit
 
 OURS = [
     model
@@ -50,6 +52,10 @@ def fill(tenant, *, rows=1):
     )  # fmt: skip
     stored = media.store(tenant=tenant, data=b"some text", filename=f"{tenant.slug}.txt")
     Template.objects.filter(step__campaign=campaign, language="fr").update(media=stored)
+    endpoints.create(
+        tenant=tenant, name=f"CRM of {tenant.slug}", url=f"https://{tenant.slug}.example/",
+        events=["message.sent"], now=now,
+    )  # fmt: skip
     for n in range(rows):
         referrer = factories.make_referrer(tenant)
         referral = factories.make_referral(referrer, name=f"Zoé of {tenant.slug}")
@@ -91,6 +97,10 @@ def fill_conversation(contact, account, message, *, n, now):
     GroupMember.objects.create(group=group, contact=contact, seen_at=now)
     MessageReceipt.objects.create(message=message, participant=f"{n}@lid", contact=contact)
     Chat.objects.create(tenant=account.tenant, account=account, contact=contact, started_at=now)
+    emit(
+        tenant_id=account.tenant_id, event="message.sent", object_type="message",
+        object_id=message.public_id, contact_id=contact.pk, data={"name": slug}, now=now,
+    )  # fmt: skip
     ConsentEntry.objects.create(
         contact=contact, at=now, what="opted_in", how="import", note=f"note of {slug}",
         actor_name=f"owner of {slug}",

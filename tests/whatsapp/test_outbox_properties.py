@@ -30,7 +30,7 @@ from hypothesis.stateful import (
 )
 
 from accounts.activity import Actor
-from whatsapp import contacts, inbox, leases, limits, outbox, sending
+from whatsapp import contacts, leases, limits, outbox, receipts, sending
 from whatsapp.driver.base import (
     Ack,
     Found,
@@ -257,7 +257,7 @@ class Outbox(RuleBasedStateMachine):
         row = Message.objects.get(pk=message)
         if row.wa_id and self.server[row.wa_id]:
             receipt = Receipt(seq=1, at=timezone.now(), wa_ids=(row.wa_id,), ack=ack)
-            inbox.store_receipt(self.account.pk, receipt)
+            receipts.store_receipt(self.account.pk, receipt)
 
     @rule(message=messages, really=SELDOM)
     def cancel(self, message: int, really: bool) -> None:

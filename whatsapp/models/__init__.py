@@ -4,7 +4,8 @@
 `Contact` and `ConsentEntry` about people (contacts.py), `Group` and `GroupMember` about groups
 (groups.py); `Media`, `Message`, `Attempt` and `MessageReceipt` about what is said (messages.py);
 `Chat` and `Incoming` about what comes in (chats.py); `Suppression` about whom nobody writes to
-any more (suppressions.py).
+any more (suppressions.py); `WebhookEndpoint`, `WebhookEvent` and `WebhookDelivery` about other
+systems that are told (webhooks.py).
 """
 
 from whatsapp.models.accounts import Account, Lease, Profile, Usage
@@ -13,6 +14,7 @@ from whatsapp.models.contacts import ConsentEntry, Contact
 from whatsapp.models.groups import Group, GroupMember
 from whatsapp.models.messages import Attempt, Media, Message, MessageReceipt
 from whatsapp.models.suppressions import Suppression
+from whatsapp.models.webhooks import WebhookDelivery, WebhookEndpoint, WebhookEvent
 
 __all__ = [
     "Account",
@@ -30,4 +32,7 @@ __all__ = [
     "Profile",
     "Suppression",
     "Usage",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookEvent",
 ]
