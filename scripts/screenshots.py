@@ -154,7 +154,7 @@ class Weeks:
         if day == 4:
             stopping = followed.order_by("pk").last()
             assert stopping is not None  # noqa: S101
-            self.play.control.inbound(stopping.phone, "STOP", account=stopping.account.phone)
+            self.play.control.receive(stopping.phone, "STOP", account=stopping.account.phone)
             eventually(
                 lambda: not followed.filter(pk=stopping.pk).exists(), "whoever says STOP is out"
             )

@@ -78,7 +78,7 @@ class ChromiumRig:
         """They do by themselves."""
 
     def inbound(self, account: str, phone: str, body: str, *, name: str = "Ana") -> None:
-        self.control.inbound(phone, body, account=account, name=name)
+        self.control.receive(phone, body, account=account, name=name)
 
     def receipt(self, wa_id: str, ack: int) -> None:
         self.control.receipt([wa_id.split("_")[2]], int(ack))

@@ -167,7 +167,7 @@ async def test_a_lid_chat_is_recorded_under_the_phone(bench: Bench) -> None:
     page = await bench.linked(lid_migrated=True)
 
     await page.message("100000000000777@lid", stanza_id="3EB01")
-    await bench.control("inbound", **{"from": ANA}, body="back", account=ME)
+    await bench.control("receive", **{"from": ANA}, body="back", account=ME)
     inbound = await page.next("message")
     [message] = await bench.record()
 
@@ -199,7 +199,7 @@ async def test_what_arrives_while_a_device_is_away_waits_until_it_listens_again(
     await page.socket.close()
     await bench.until(lambda state: not state["devices"][0]["online"])
 
-    await bench.control("inbound", **{"from": ANA}, body="first", account=ME)
+    await bench.control("receive", **{"from": ANA}, body="first", account=ME)
     await bench.control("read_all", account=ME)
     back = await bench.resumed(page.token)
     message, receipt = await back.next("message"), await back.next("receipt")
@@ -215,7 +215,7 @@ async def test_what_arrives_while_a_device_is_away_waits_until_it_listens_again(
 @on_bench
 async def test_what_a_page_did_not_confirm_is_sent_again(bench: Bench) -> None:
     page = await bench.linked()
-    await bench.control("inbound", **{"from": ANA}, body="hello", account=ME)
+    await bench.control("receive", **{"from": ANA}, body="hello", account=ME)
     first = await page.next("message")
     await page.socket.close()
 

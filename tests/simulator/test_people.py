@@ -57,7 +57,7 @@ def test_a_person_links_reads_and_writes_without_a_phone(
     page.driver.switch_to.window(web)
     own = find(page, ".who").text
 
-    control.inbound(ANA, "Bonjour !", account=ME)
+    control.receive(ANA, "Bonjour !", account=ME)
     find(page, ".chat").click()
     field = find(page, ".compose input")
     field.send_keys("Bonsoir")
@@ -104,7 +104,7 @@ def test_nothing_is_wider_than_a_small_phone(simulator: SimulatorProcess, page: 
     on_qr = overhang()
     simulator.control.scan(ME, ref=code)
     page.wait_for_main()
-    simulator.control.inbound(ANA, "long" * 60, account=ME)
+    simulator.control.receive(ANA, "long" * 60, account=ME)
     find(page, ".chat").click()
     find(page, ".bubble")
     on_chat = overhang()

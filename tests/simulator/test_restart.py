@@ -69,7 +69,7 @@ def test_what_a_page_had_not_confirmed_comes_again_and_what_it_had_does_not(file
         await page.socket.close()
         await bench.until(lambda state: not state["devices"][0]["online"])
         for body in ("first", "second"):
-            await bench.control("inbound", **{"from": ANA}, body=body, account=ME)
+            await bench.control("receive", **{"from": ANA}, body=body, account=ME)
         back = await bench.resumed(page.token)
         await back.confirm(await back.next("message"))
         await bench.until(lambda state: state["devices"][0]["queued"] == 1)

@@ -9,18 +9,17 @@ import base64
 import hashlib
 import struct
 import zlib
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from selenium.webdriver.common.by import By
 
 from tests.simulator import wa_js_page
+from tests.simulator.conftest import ME, LogIn, OpenPage
 from tests.simulator.wa_js_page import WaJsPage
 from whatsapp.simulator.client import SimulatorControl
 from whatsapp.simulator.process import SimulatorProcess
 
-ME = "33639980001"
 ANA, BOB = "33639980002", "447700900123"
 GROUP = {
     "id": "120363000000000001@g.us",
@@ -33,8 +32,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(bool(wa_js_page.missing()), reason=wa_js_page.missing()),
 ]
-
-OpenPage = Callable[..., WaJsPage]
 
 
 def stanza(key: str) -> str:
@@ -63,50 +60,8 @@ def data_url(body: bytes, mimetype: str) -> str:
     return f"data:{mimetype};base64,{base64.b64encode(body).decode()}"
 
 
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[SimulatorProcess]:
-    with SimulatorProcess() as running:
-        yield running
-
-
-@pytest.fixture
-def control(simulator: SimulatorProcess) -> SimulatorControl:
-    simulator.control.reset()
-    return simulator.control
-
-
-@pytest.fixture
-def open_page(
-    simulator: SimulatorProcess, control: SimulatorControl, tmp_path: Path
-) -> Iterator[OpenPage]:
-    """Opens a browser; the same `profile` name is the same profile."""
-    pages: list[WaJsPage] = []
-
-    def opening(profile: str = "profile", **options: object) -> WaJsPage:
-        page = WaJsPage(simulator.url, tmp_path / profile, **options)  # type: ignore[arg-type]
-        pages.append(page)
-        return page
-
-    yield opening
-    for page in pages:
-        page.quit()
-
-
-@pytest.fixture
-def log_in(open_page: OpenPage, control: SimulatorControl) -> Callable[..., WaJsPage]:
-    """Opens a browser and scans its code as `ME`; `scan` options go to the phone."""
-
-    def logging_in(**scan: object) -> WaJsPage:
-        page = open_page()
-        control.scan(ME, ref=page.wait_for_code(), name="Camille", **scan)  # type: ignore[arg-type]
-        page.wait_for_main()
-        return page
-
-    return logging_in
-
-
 def test_text_location_media_and_receipts_reach_both_sides(
-    log_in: Callable[..., WaJsPage], control: SimulatorControl
+    log_in: LogIn, control: SimulatorControl
 ) -> None:
     control.directory(mode="listed", users=[{"phone": ANA, "business": "Ana's shop"}])
     page = log_in(contacts=[{"phone": ANA, "name": "Ana"}])
@@ -162,7 +117,7 @@ def test_text_location_media_and_receipts_reach_both_sides(
 
 
 def test_the_session_and_its_messages_survive_drop_crash_and_restart(
-    log_in: Callable[..., WaJsPage], open_page: OpenPage, control: SimulatorControl
+    log_in: LogIn, open_page: OpenPage, control: SimulatorControl
 ) -> None:
     page = log_in()
     first = page.send_text(f"{ANA}@c.us", "before")["id"]
@@ -178,7 +133,7 @@ def test_the_session_and_its_messages_survive_drop_crash_and_restart(
     control.wait_for_messages(3)
     page.kill()
     control.wait_until(lambda state: not state["devices"][0]["online"])
-    control.inbound(ANA, "while you were away", account=ME)
+    control.receive(ANA, "while you were away", account=ME)
     control.config(ack=True)
 
     page = open_page()
@@ -206,7 +161,7 @@ def test_the_session_and_its_messages_survive_drop_crash_and_restart(
 
 
 def test_a_page_that_comes_back_may_send_again_what_was_never_acknowledged(
-    log_in: Callable[..., WaJsPage], open_page: OpenPage, control: SimulatorControl
+    log_in: LogIn, open_page: OpenPage, control: SimulatorControl
 ) -> None:
     control.config(ack={"mode": "lost", "times": 1}, resend_pending=True)
     page = log_in()
@@ -224,9 +179,7 @@ def test_a_page_that_comes_back_may_send_again_what_was_never_acknowledged(
     assert [attempt.outcome for attempt in message.attempts] == ["ack_lost", "duplicate"]
 
 
-def test_events_reach_a_listening_client(
-    log_in: Callable[..., WaJsPage], control: SimulatorControl
-) -> None:
+def test_events_reach_a_listening_client(log_in: LogIn, control: SimulatorControl) -> None:
     page = log_in(groups=[GROUP])
     page.run(
         "window.seen = [];"
@@ -237,7 +190,7 @@ def test_events_reach_a_listening_client(
 
     sent = page.send_text(str(GROUP["id"]), "to all of you")
     control.read_all()
-    control.inbound(ANA, "an answer", group=str(GROUP["id"]))
+    control.receive(ANA, "an answer", group=str(GROUP["id"]))
     page.wait_for("seen.some((event) => event[0] === 'message')")
     page.wait_for("seen.some((event) => event[0] === 'ack' && event[1] === 3)")
     control.conflict()
@@ -252,7 +205,7 @@ def test_events_reach_a_listening_client(
     assert (message.chat, message.to) == (GROUP["id"], "")
 
 
-def test_groups_and_their_participants_are_listed(log_in: Callable[..., WaJsPage]) -> None:
+def test_groups_and_their_participants_are_listed(log_in: LogIn) -> None:
     page = log_in(groups=[GROUP])
 
     groups = page.run("return (await WPP.group.getAllGroups()).map((g) => [String(g.id), g.name])")
@@ -265,14 +218,14 @@ def test_groups_and_their_participants_are_listed(log_in: Callable[..., WaJsPage
 
 
 def test_a_lid_migrated_account_sends_to_lids_and_the_record_names_the_phone(
-    log_in: Callable[..., WaJsPage], control: SimulatorControl
+    log_in: LogIn, control: SimulatorControl
 ) -> None:
     control.directory(users=[{"phone": ANA, "lid": "100000000000777@lid"}])
     page = log_in(lid_migrated=True)
 
     chosen = page.new_id(ANA)
     sent = page.send_text(f"{ANA}@c.us", "to a LID", messageId=chosen)
-    control.inbound(ANA, "from a LID", account=ME)
+    control.receive(ANA, "from a LID", account=ME)
     page.wait_for("WPP.whatsapp.ChatStore.length === 1")
     page.wait_for("WPP.whatsapp.ChatStore.getModelsArray()[0].unreadCount === 1")
     page.wait_for_ack(chosen, 2)
@@ -284,7 +237,7 @@ def test_a_lid_migrated_account_sends_to_lids_and_the_record_names_the_phone(
 
 
 def test_failures_look_to_the_client_as_they_do_on_the_real_page(
-    log_in: Callable[..., WaJsPage], control: SimulatorControl
+    log_in: LogIn, control: SimulatorControl
 ) -> None:
     page = log_in()
 
@@ -304,7 +257,7 @@ def test_failures_look_to_the_client_as_they_do_on_the_real_page(
 
 
 def test_a_second_window_with_the_same_login_takes_over_and_use_here_takes_it_back(
-    log_in: Callable[..., WaJsPage],
+    log_in: LogIn,
 ) -> None:
     page = log_in()
     first = page.driver.current_window_handle
@@ -322,9 +275,7 @@ def test_a_second_window_with_the_same_login_takes_over_and_use_here_takes_it_ba
     assert "another window" in page.driver.find_element(By.ID, "app").text
 
 
-def test_the_phone_logs_the_browser_out(
-    log_in: Callable[..., WaJsPage], control: SimulatorControl
-) -> None:
+def test_the_phone_logs_the_browser_out(log_in: LogIn, control: SimulatorControl) -> None:
     page = log_in()
 
     control.logout(ME)

@@ -154,14 +154,14 @@ def test_whatsapp_web_js_logs_in_sends_receives_and_logs_out(
 
     assert text.body == "Hello from whatsapp-web.js"
     assert text.to == PEER
-    assert location.location == {"lat": 48.8566, "lng": 2.3522, "name": "Paris"}
+    assert location.location == {"lat": 48.8566, "lng": 2.3522, "name": "Paris", "address": ""}
     assert document.body == "a file"
     assert document.media is not None
     assert document.media.sha256 == hashlib.sha256(DOCUMENT).hexdigest()
     assert document.media.filename == "terms.pdf"
 
     peer.until("waiting_for_message")
-    control.inbound(PEER, "An answer", account=ME)
+    control.receive(PEER, "An answer", account=ME)
 
     assert peer.until("message")["body"] == "An answer"
     assert peer.until("getState")["value"] == "CONNECTED"

@@ -75,6 +75,7 @@ class Behaviour:
     msg_key: Literal["minified", "plain"] = "minified"
     """Where the page's MsgKey keeps its text: `$1` as in today's client, or `_serialized` as
     whatsapp-web.js 1.34.7 still expects."""
+    link_code_ttl: float = 180.0  # seconds a code to link with the phone number holds
     resend_pending: bool = False
     """True: a page that comes back sends again, by itself, what the server never acknowledged."""
     recipients: dict[str, Behaviour] = field(default_factory=dict)
@@ -118,6 +119,8 @@ class Behaviour:
                 )
             elif name in ("dedup", "lid_migrated", "resend_pending"):
                 setattr(fresh, name, _flag(name, value))
+            elif name == "link_code_ttl":
+                fresh.link_code_ttl = _seconds(name, value, never=False) or 0.0
             elif name in ("boot", "msg_key"):
                 setattr(fresh, name, _choice(name, value))
             elif name == "recipients":
@@ -152,6 +155,7 @@ class Behaviour:
             "lid_migrated": self.lid_migrated,
             "boot": self.boot,
             "msg_key": self.msg_key,
+            "link_code_ttl": self.link_code_ttl,
             "resend_pending": self.resend_pending,
         }
         overrides = {}

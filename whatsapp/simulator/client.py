@@ -10,130 +10,29 @@ answers when something has changed.
 
 from __future__ import annotations
 
-import json
-import ssl
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
-REQUEST_TIMEOUT = 10.0  # seconds for an answer, beyond what a long poll may take
+from whatsapp.simulator.client_call import SimulatorControlError
+from whatsapp.simulator.client_people import PeopleControl, media
+from whatsapp.simulator.record import RecordedMessage
+
+__all__ = ["DeadlineError", "RecordedMessage", "SimulatorControl", "SimulatorControlError", "media"]
+
 _POLL = 20.0  # seconds of one long poll
-
-
-class SimulatorControlError(Exception):
-    """The simulator refused: `message` is its explanation, `status` as in HTTP (400, 404, 409).
-
-    `status` 0: it could not be reached.
-    """
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class DeadlineError(TimeoutError):
     """What was awaited did not happen in time; the message says how far it came."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedMedia:
-    """The file a recipient got: `sha256` of its bytes in hex, `size` in bytes."""
-
-    sha256: str
-    size: int
-    mimetype: str
-    filename: str
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedAttempt:
-    """One try to send: epoch seconds, and an outcome (see `entities.Attempt`)."""
-
-    at: float
-    outcome: str
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedMessage:
-    """A message in the record, see `entities.Message`. `account` and `to` are digits; times are
-    epoch seconds, None for what has not happened; `to` is empty for a group."""
-
-    index: int
-    id: str
-    key: str
-    account: str
-    chat: str
-    to: str
-    type: str
-    body: str
-    media: RecordedMedia | None
-    location: dict[str, Any] | None
-    received: float | None
-    acked: float | None
-    delivered: float | None
-    read: float | None
-    deliveries: int
-    silent: bool
-    attempts: tuple[RecordedAttempt, ...]
-
-    @property
-    def accepted(self) -> bool:
-        """Whether WhatsApp took it, be it that the page knows or not."""
-        return self.received is not None
-
-    @classmethod
-    def from_json(cls, raw: dict[str, Any]) -> RecordedMessage:
-        media = raw["media"]
-        return cls(
-            **{
-                **raw,
-                "media": None if media is None else RecordedMedia(**media),
-                "attempts": tuple(RecordedAttempt(**a) for a in raw["attempts"]),
-            }
-        )
-
-
-class SimulatorControl:
+class SimulatorControl(PeopleControl):
     """Calls of the control API at `base_url`. Every method may raise `SimulatorControlError`.
 
     Phones may be written in any usual way. An `https` simulator has a certificate of its own
     making, which is not checked: it is this machine.
     """
-
-    def __init__(self, base_url: str) -> None:
-        self.base_url = base_url.rstrip("/")
-        self._context: ssl.SSLContext | None = None
-        if self.base_url.startswith("https"):
-            self._context = ssl.create_default_context()
-            self._context.check_hostname = False
-            self._context.verify_mode = ssl.CERT_NONE
-
-    def call(self, op: str, **body: Any) -> dict[str, Any]:
-        """Any op; None values are left out. Returns the answer."""
-        return self._post(op, {name: value for name, value in body.items() if value is not None})
-
-    def _post(self, op: str, body: dict[str, Any]) -> dict[str, Any]:
-        request = urllib.request.Request(  # noqa: S310 - our own base_url
-            f"{self.base_url}/__sim/{op}",
-            data=json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-            method="POST",
-        )
-        patience = REQUEST_TIMEOUT + float(body.get("timeout") or 0)
-        try:
-            with urllib.request.urlopen(  # noqa: S310 - our own base_url
-                request, timeout=patience, context=self._context
-            ) as answer:
-                read: dict[str, Any] = json.load(answer)
-        except urllib.error.HTTPError as error:
-            with error:
-                raise SimulatorControlError(_explanation(error), error.code) from error
-        except (OSError, ValueError) as error:
-            raise SimulatorControlError(f"{self.base_url}: {error}", 0) from error
-        return read
 
     # ------------------------------------------------------------------ the phone
 
@@ -150,14 +49,39 @@ class SimulatorControl:
     ) -> str:
         """The phone scans a code: `ref` or its whole text; without it, the newest one.
 
-        A group is ``{"id": "1203..@g.us", "subject", "participants": [phones]}``, a contact
-        ``{"phone", "name"}``. Returns the token of the linked device. Raises status 409 when no
-        page shows that code.
+        A group is ``{"id": "1203..@g.us", "subject", "participants"}`` and what else `make_group`
+        takes, a contact of the address book ``{"phone", "name"}``. Returns the token of the linked
+        device. Raises status 409 when no page shows that code.
         """
         answer = self.call(
             "scan",
             phone=phone,
             ref=ref,
+            name=name,
+            lid=lid,
+            lid_migrated=lid_migrated,
+            groups=list(groups),
+            contacts=list(contacts),
+        )
+        return str(answer["token"])
+
+    def enter_code(
+        self,
+        phone: str,
+        code: str,
+        *,
+        name: str = "Me",
+        lid: str | None = None,
+        lid_migrated: bool | None = None,
+        groups: Iterable[dict[str, Any]] = (),
+        contacts: Iterable[dict[str, Any]] = (),
+    ) -> str:
+        """The owner of `phone` types the code that a page shows, instead of scanning one. Returns
+        the token of the linked device. Raises status 409 when the code is wrong, or too old."""
+        answer = self.call(
+            "enter_code",
+            phone=phone,
+            code=code,
             name=name,
             lid=lid,
             lid_migrated=lid_migrated,
@@ -191,7 +115,7 @@ class SimulatorControl:
             since = answer["next"]
 
     def inbound_messages(self) -> list[dict[str, Any]]:
-        """What was sent to accounts: id, account, from, chat, body, at, got."""
+        """What accounts were told of, see `entities.Inbound`; `from` is the author's phone."""
         listed: list[dict[str, Any]] = self.state()["inbound"]
         return listed
 
@@ -254,8 +178,8 @@ class SimulatorControl:
         users: Iterable[dict[str, Any]] = (),
         absent: Iterable[str] = (),
     ) -> dict[str, Any]:
-        """Who is on WhatsApp: `mode` "open" or "listed", `users` ``{"phone", "lid",
-        "business"}`` to add, phones that are `absent`."""
+        """Who is on WhatsApp: `mode` "open" or "listed", `users` ``{"phone", "lid", "business",
+        "name", "hidden"}`` to add or change, phones that are `absent`."""
         answer = self.call("directory", mode=mode, users=list(users), absent=list(absent))
         listed: dict[str, Any] = answer["directory"]
         return listed
@@ -263,39 +187,6 @@ class SimulatorControl:
     def reset(self) -> None:
         """Forget accounts, devices, settings and the record."""
         self.call("reset")
-
-    # ------------------------------------------------------------------ other people
-
-    def inbound(
-        self,
-        sender: str,
-        body: str,
-        *,
-        account: str | None = None,
-        group: str | None = None,
-        name: str | None = None,
-        stanza_id: str | None = None,
-    ) -> str:
-        """`sender` (a phone) writes `body` to `account`. Returns the stanza id."""
-        answer = self.call(
-            "inbound",
-            account=account,
-            body=body,
-            group=group,
-            name=name,
-            id=stanza_id,
-            **{"from": sender},
-        )
-        return str(answer["id"])
-
-    def receipt(self, stanza_ids: Iterable[str], ack: int, *, account: str | None = None) -> int:
-        """A receipt (2 delivered, 3 read, 4 played). Returns how many messages it was for."""
-        answer = self.call("receipt", ids=list(stanza_ids), ack=ack, account=account)
-        return int(answer["messages"])
-
-    def read_all(self, account: str | None = None) -> int:
-        """Recipients read all they got. Returns how many messages that were."""
-        return int(self.call("read_all", account=account)["messages"])
 
     # ------------------------------------------------------------------ the network
 
@@ -310,11 +201,3 @@ class SimulatorControl:
     def conflict(self, account: str | None = None) -> int:
         """Another browser takes the login over. Returns how many pages were told."""
         return int(self.call("conflict", account=account)["devices"])
-
-
-def _explanation(error: urllib.error.HTTPError) -> str:
-    text = error.read().decode("utf-8", "replace")
-    try:
-        return str(json.loads(text)["error"])
-    except (ValueError, KeyError, TypeError):
-        return text[:200] or str(error)

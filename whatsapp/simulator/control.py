@@ -10,52 +10,53 @@ mend"}`` with status 400 (wrong input), 403 (not from this machine), 404 (no suc
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
 
 from whatsapp.simulator.behaviour import BehaviourError
 from whatsapp.simulator.control_input import (
+    Answer,
     ControlError,
     failure,
+    flag_in,
     list_in,
     number_in,
     phone_in,
     read_body,
     refuse_strangers,
 )
-from whatsapp.simulator.entities import Device, Group, Inbound, Message
-from whatsapp.simulator.sessions import Session, push_receipts
+from whatsapp.simulator.control_people import People
+from whatsapp.simulator.entities import Device, Line
+from whatsapp.simulator.groups import GroupError
+from whatsapp.simulator.sessions import Session
 from whatsapp.simulator.state import World
-from whatsapp.simulator.wids import GROUP_SERVER, WidError, phone_wid, server_of
 
 MAX_WAIT = 60.0  # seconds that one long poll may take
 PAGE_SIZE = 1000  # messages in one answer of `record`
 
-Answer = dict[str, Any]
-
 
 class Control:
-    """See the module; one method for each op."""
+    """See the module; one method for each op, those about people in `control_people`."""
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.people = People(world)
         self._ops: dict[str, Callable[[dict[str, Any]], Awaitable[Answer]]] = {
             "scan": self.scan,
+            "enter_code": self.enter_code,
             "state": self.state,
             "record": self.record,
             "config": self.config,
             "directory": self.directory,
-            "inbound": self.inbound,
-            "receipt": self.receipt,
-            "read_all": self.read_all,
             "drop": self.drop,
             "offline": self.offline,
             "conflict": self.conflict,
             "logout": self.logout,
             "reset": self.reset,
+            **self.people.ops,
         }
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -68,7 +69,7 @@ class Control:
                     f"op: no such op {name!r}; there are {', '.join(self._ops)}", 404
                 )
             answer = await op(await read_body(request, name))
-        except ControlError as error:
+        except (ControlError, GroupError) as error:
             return failure(str(error), error.status)
         except BehaviourError as error:
             return failure(str(error), 400)
@@ -78,11 +79,8 @@ class Control:
 
     async def scan(self, body: dict[str, Any]) -> Answer:
         """A phone scans a code: `phone` (or `pn`), `ref` (a ref or a code's whole text; without
-        it the newest code), `name`, `lid`, `lid_migrated`, `groups`, `contacts`."""
-        phone = phone_in(body, "phone", "pn")
-        migrated = body.get("lid_migrated")
-        if migrated is not None and not isinstance(migrated, bool):
-            raise ControlError("lid_migrated: give true or false")
+        it the newest code), and what `_link` reads."""
+        phone, migrated = phone_in(body, "phone", "pn"), _migrated_in(body)
         waiting = self.world.waiting
         if body.get("ref"):
             ref = str(body["ref"]).split(",")[0]
@@ -92,49 +90,39 @@ class Control:
             ref = next(reversed(waiting))
         else:
             raise ControlError("ref: no page shows a code now; open one and wait for its code", 409)
-        line = waiting[ref].line
-        assert isinstance(line, Session)  # noqa: S101 - the only Line there is
+        return self._link(phone, waiting[ref].line, body, migrated)
+
+    async def enter_code(self, body: dict[str, Any]) -> Answer:
+        """The owner of `phone` types the `code` that a page shows, and what `_link` reads."""
+        phone, migrated = phone_in(body, "phone"), _migrated_in(body)
+        shown = self.world.link_codes.get(phone)
+        if shown is None:
+            raise ControlError(
+                f"phone: no page shows a code for {phone} (any more); ask for one there", 409
+            )
+        typed = str(body.get("code") or "").replace("-", "").replace(" ", "").upper()
+        if typed != shown.code:
+            raise ControlError("code: not the one that the page shows; look again", 409)
+        return self._link(phone, shown.line, body, migrated)
+
+    def _link(self, phone: str, line: Line, body: dict[str, Any], migrated: bool | None) -> Answer:
+        """`phone` links the page behind `line`: `name`, `lid`, `lid_migrated`, `groups`,
+        `contacts`."""
+        for raw in list_in(body, "groups"):
+            group = self.people.group_of(raw)
+            known = self.world.groups.setdefault(group.wid, group)
+            members = [phone, *group.participants, *known.participants]
+            known.participants = list(dict.fromkeys(members))
         device = self.world.link(
             phone,
             name=str(body.get("name") or "Me"),
             lid=body.get("lid"),
-            groups=[self._group(phone, raw) for raw in list_in(body, "groups")],
             contacts=self._contacts(list_in(body, "contacts")),
             lid_migrated=migrated,
         )
+        assert isinstance(line, Session)  # noqa: S101 - the only Line there is
         line.attach(device)
         return {"token": device.token, "account": phone}
-
-    def _group(self, me: str, raw: Any) -> Group:
-        if not isinstance(raw, dict):
-            raise ControlError('groups: give objects such as {"id": "1203..@g.us", "subject": ...}')
-        wid = str(raw.get("id") or "")
-        if server_of(wid) != GROUP_SERVER:
-            raise ControlError("groups: id must look like 120363000000000001@g.us")
-        members, admins = [me], []
-        for entry in raw.get("participants") or []:
-            given = entry if isinstance(entry, dict) else {"phone": entry}
-            person = self._person(given)
-            members.append(person)
-            if given.get("admin") or given.get("superAdmin"):
-                admins.append(person)
-        return Group(
-            wid=wid,
-            subject=str(raw.get("subject") or "Group"),
-            participants=list(dict.fromkeys(members)),
-            admins=admins,
-            creation=int(raw.get("creation") or self.world.now()),
-        )
-
-    def _person(self, given: dict[str, Any]) -> str:
-        wid = str(given.get("phone") or given.get("pn") or given.get("id") or "")
-        try:
-            phone = self.world.directory.phone(wid)
-        except WidError as error:
-            raise ControlError(f"participants: {error}") from error
-        if phone is None:
-            raise ControlError(f"participants: unknown LID {wid}; add it with `directory` first")
-        return phone
 
     def _contacts(self, raw: list[Any]) -> dict[str, str]:
         contacts = {}
@@ -176,13 +164,17 @@ class Control:
                 for w in world.waiting.values()
             ],
             "refs": list(world.waiting),
+            "link_codes": [
+                {"phone": c.phone, "expires_at": c.expires_at} for c in world.link_codes.values()
+            ],
             "accounts": [
                 {
                     "phone": a.phone,
                     "lid": a.lid,
                     "name": a.name,
                     "lid_migrated": a.lid_migrated,
-                    "groups": list(a.groups),
+                    "groups": [group.wid for group in world.groups_of(a.phone)],
+                    "new_chats_locked_until": a.new_chats_locked_until,
                 }
                 for a in world.accounts.values()
             ],
@@ -201,7 +193,10 @@ class Control:
             "config": world.behaviour.describe(),
             "sockets": len(world.lines),
             "offline": world.is_offline(),
+            "groups": [asdict(group) for group in world.groups.values()],
+            "blocked": [{"phone": person, "account": a} for person, a in sorted(world.blocked)],
             "seen": world.seen,
+            "typing": [asdict(t) for t in world.typing],
             "inbound": [m.describe() for m in world.inbound],
             "totals": world.totals(),
         }
@@ -238,7 +233,8 @@ class Control:
         return {"config": self.world.behaviour.describe()}
 
     async def directory(self, body: dict[str, Any]) -> Answer:
-        """`mode` open or listed; `users` to add: phone, lid, business; `absent` phones."""
+        """`mode` open or listed; `users` to add: phone, lid, business, name, hidden; `absent`
+        phones."""
         directory = self.world.directory
         mode = body.get("mode", directory.mode)
         if mode not in ("open", "listed"):
@@ -248,7 +244,11 @@ class Control:
         directory.mode = mode
         for phone, user in users:
             directory.add(
-                phone, lid=user.get("lid"), business=user.get("business") or user.get("biz")
+                phone,
+                lid=user.get("lid"),
+                business=user.get("business") or user.get("biz"),
+                name=user.get("name"),
+                hidden=flag_in(user, "hidden") if "hidden" in user else None,
             )
         directory.absent |= absent
         self.world.save()
@@ -261,79 +261,6 @@ class Control:
         self.world.save()
         self.world.touch()
         return {}
-
-    # ------------------------------------------------------------------ other people
-
-    async def inbound(self, body: dict[str, Any]) -> Answer:
-        """Somebody (`from`) writes `body` to `account`; in a `group` when one is named."""
-        author = phone_in(body, "from")
-        accounts = {d.phone for d in self._devices(body)}
-        if not accounts:
-            raise ControlError("account: no device is linked; scan a code first", 404)
-        stanza_id = str(body.get("id") or "3A" + secrets.token_hex(9).upper())
-        for phone in accounts:
-            self._deliver(phone, author, stanza_id, body)
-        self.world.touch()
-        return {"id": stanza_id}
-
-    def _deliver(self, phone: str, author: str, stanza_id: str, body: dict[str, Any]) -> None:
-        world, account = self.world, self.world.accounts[phone]
-        lid = world.directory.lid(author)
-        chat = str(body["group"]) if body.get("group") else world.chat_with(account, author)
-        if body.get("group") and chat not in account.groups:
-            raise ControlError(f"group: {phone} is in no group {chat}", 404)
-        now = world.now()
-        message = {
-            "id": stanza_id,
-            "type": str(body.get("type") or "chat"),
-            "body": str(body.get("body") or ""),
-            "from": chat,
-            "author": lid if body.get("group") else None,
-            "pn": phone_wid(author),
-            "lid": lid,
-            "t": int(now),
-            "notifyName": str(body.get("name") or account.contacts.get(author) or "Somebody"),
-        }
-        text = str(body.get("body") or "")
-        world.add_inbound(Inbound(stanza_id, phone, author, chat, text, now))
-        for device in world.devices_of(phone):
-            world.push(device, {"type": "message", "msg": message})
-
-    async def receipt(self, body: dict[str, Any]) -> Answer:
-        """A receipt for messages: `ids` (stanza ids) and `ack` 2 delivered, 3 read, 4 played."""
-        ack = body.get("ack")
-        if ack not in (2, 3, 4):
-            raise ControlError("ack: give 2 (delivered), 3 (read) or 4 (played)")
-        ids = {str(i) for i in list_in(body, "ids")}
-        account = phone_in(body, "account") if body.get("account") else None
-        found = [
-            m
-            for m in self.world.messages
-            if m.stanza_id in ids and m.received is not None and account in (None, m.account)
-        ]
-        if not found:
-            raise ControlError("ids: no accepted message has one of these ids; see `record`", 404)
-        for message in found:
-            self._receive(message, ack)
-        return {"messages": len(found)}
-
-    async def read_all(self, body: dict[str, Any]) -> Answer:
-        """The recipients read everything they got (from `account`)."""
-        account = phone_in(body, "account") if body.get("account") else None
-        unread = [
-            m
-            for m in self.world.messages
-            if m.received is not None and m.read is None and account in (None, m.account)
-        ]
-        for message in unread:
-            self._receive(message, 3)
-        return {"messages": len(unread)}
-
-    def _receive(self, message: Message, ack: int) -> None:
-        self.world.mark(message, "delivered")
-        if ack >= 3:
-            self.world.mark(message, "read")
-        push_receipts(self.world, self.world.accounts[message.account], message, ack)
 
     # ------------------------------------------------------------------ the network
 
@@ -374,3 +301,7 @@ class Control:
         if phone not in self.world.accounts:
             raise ControlError(f"account: {phone} was never linked here; see `state`", 404)
         return self.world.devices_of(phone)
+
+
+def _migrated_in(body: dict[str, Any]) -> bool | None:
+    return flag_in(body, "lid_migrated") if body.get("lid_migrated") is not None else None

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import ipaddress
 import json
 from typing import Any
 
 from aiohttp import web
 
+from whatsapp.simulator.incoming import File
+from whatsapp.simulator.media import KINDS, kind_of
 from whatsapp.simulator.wids import WidError, digits
 
 READABLE = ("state", "record", "config")
 # Names under which a browser may reach the control API: other names are DNS tricks.
 OUR_NAMES = ("localhost", "127.0.0.1", "[::1]", "web.whatsapp.com")
+
+
+Answer = dict[str, Any]
 
 
 class ControlError(Exception):
@@ -85,6 +92,58 @@ def number_in(body: dict[str, Any], name: str, default: float | None) -> float:
     if number < 0:
         raise ControlError(f"{name}: give a number, 0 or more")
     return number
+
+
+def flag_in(body: dict[str, Any], name: str, *, default: bool = False) -> bool:
+    value = body.get(name, default)
+    if not isinstance(value, bool):
+        raise ControlError(f"{name}: give true or false")
+    return value
+
+
+def file_in(body: dict[str, Any]) -> File | None:
+    """`media`: `data` (base64), `mimetype`, `filename`; `type` image, video, audio, ptt, document
+    or sticker; `size` to claim another one, `gone` when WhatsApp is to have lost it."""
+    given = body.get("media")
+    if given is None:
+        return None
+    if not isinstance(given, dict):
+        raise ControlError('media: give an object such as {"data": base64, "mimetype": ...}')
+    try:
+        data = base64.b64decode(str(given.get("data") or ""), validate=True)
+    except binascii.Error as error:
+        raise ControlError(f"media: data is not base64 ({error})") from error
+    mimetype = str(given.get("mimetype") or "application/octet-stream")
+    kind = str(given.get("type") or kind_of(mimetype))
+    if kind not in KINDS:
+        raise ControlError(f"media: type must be one of {', '.join(sorted(KINDS))}")
+    return File(
+        data=data,
+        kind=kind,
+        mimetype=mimetype,
+        filename=str(given.get("filename") or ""),
+        size=int(number_in(given, "size", len(data))),
+        gone=flag_in(given, "gone"),
+    )
+
+
+def location_in(body: dict[str, Any]) -> dict[str, Any] | None:
+    """`location`: `lat` and `lng` in degrees, `name`, `address`."""
+    given = body.get("location")
+    if given is None:
+        return None
+    try:
+        lat, lng = float(given["lat"]), float(given["lng"])
+    except (TypeError, KeyError, ValueError) as error:
+        raise ControlError('location: give an object such as {"lat": 48.85, "lng": 2.35}') from (
+            error
+        )
+    return {
+        "lat": lat,
+        "lng": lng,
+        "name": str(given.get("name") or ""),
+        "address": str(given.get("address") or ""),
+    }
 
 
 def failure(error: str, status: int) -> web.Response:

@@ -12,6 +12,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,22 +46,55 @@ class MediaFacts:
     filename: str
 
 
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A file as it is uploaded: `body` encrypted with what follows from `media_key`."""
+
+    body: bytes
+    media_key: bytes
+
+
 def hash_of(body: bytes) -> str:
     """base64 of SHA-256, as file hashes are written in messages."""
     return base64.b64encode(hashlib.sha256(body).digest()).decode()
 
 
-def decrypt(body: bytes, *, media_key: bytes, kind: str) -> bytes:
-    """The plaintext of an uploaded body. Raises `MediaError` when key, MAC or padding is wrong."""
+def kind_of(mimetype: str) -> str:
+    """The kind of message in which a file of this type is sent by default."""
+    main = mimetype.partition("/")[0]
+    return main if main in ("image", "video", "audio") else "document"
+
+
+def _expand(media_key: bytes, kind: str) -> tuple[bytes, bytes, bytes]:
+    """iv, cipher key, mac key."""
     if kind not in _KEY_INFO:
         raise MediaError(f"unknown kind of media {kind!r}")
     if len(media_key) != 32:
         raise MediaError(f"mediaKey has {len(media_key)} bytes, expected 32")
     keys = HKDF(hashes.SHA256(), length=112, salt=None, info=_KEY_INFO[kind]).derive(media_key)
-    iv, cipher_key, mac_key = keys[:16], keys[16:48], keys[48:80]
+    return keys[:16], keys[16:48], keys[48:80]
+
+
+def _mac(key: bytes, iv: bytes, ciphertext: bytes) -> bytes:
+    return hmac.new(key, iv + ciphertext, hashlib.sha256).digest()[:_MAC_LENGTH]
+
+
+def encrypt(plain: bytes, *, kind: str) -> Sealed:
+    """As a phone does before it uploads a file. Raises `MediaError` for an unknown kind."""
+    media_key = secrets.token_bytes(32)
+    iv, cipher_key, mac_key = _expand(media_key, kind)
+    padder = padding.PKCS7(128).padder()
+    encryptor = Cipher(algorithms.AES(cipher_key), modes.CBC(iv)).encryptor()
+    padded = padder.update(plain) + padder.finalize()
+    ciphertext = encryptor.update(padded) + encryptor.finalize()
+    return Sealed(ciphertext + _mac(mac_key, iv, ciphertext), media_key)
+
+
+def decrypt(body: bytes, *, media_key: bytes, kind: str) -> bytes:
+    """The plaintext of an uploaded body. Raises `MediaError` when key, MAC or padding is wrong."""
+    iv, cipher_key, mac_key = _expand(media_key, kind)
     ciphertext, mac = body[:-_MAC_LENGTH], body[-_MAC_LENGTH:]
-    expected = hmac.new(mac_key, iv + ciphertext, hashlib.sha256).digest()[:_MAC_LENGTH]
-    if not hmac.compare_digest(mac, expected):
+    if not hmac.compare_digest(mac, _mac(mac_key, iv, ciphertext)):
         raise MediaError("MAC of the uploaded body does not match")
     decryptor = Cipher(algorithms.AES(cipher_key), modes.CBC(iv)).decryptor()
     unpadder = padding.PKCS7(128).unpadder()

@@ -6,7 +6,8 @@
 ``GET /rsrc/<hash>/<file>``  scripts and styles; the address changes with the content
 ``GET /qr.svg?text=``        a QR code as an image
 ``GET /ws/chat``             the page's socket, see `sessions`
-``POST /mms/upload``         encrypted media
+``POST /mms/upload``         encrypted media, from a page
+``GET /v/<id>``              encrypted media, to a page
 ``* /__sim/<op>``            control API, see `control`
 =========================== ==========================================================
 """
@@ -29,7 +30,8 @@ from aiohttp import web
 
 from whatsapp.simulator.control import Control
 from whatsapp.simulator.media import hash_of
-from whatsapp.simulator.sessions import Pairing, Session, travel
+from whatsapp.simulator.outgoing import travel
+from whatsapp.simulator.sessions import Pairing, Session
 from whatsapp.simulator.state import World
 
 PAGE = Path(__file__).with_name("page")
@@ -62,10 +64,14 @@ SCRIPTS = (
     "models.js",
     "collections.js",
     "groups.js",
+    "incoming.js",
     "send.js",
+    "presence.js",
     "receipts.js",
     "media-crypto.js",
     "media.js",
+    "media-download.js",
+    "linking.js",
     "compat-wa-js.js",
     "compat-whatsapp-web-js.js",
     "screen-parts.js",
@@ -132,6 +138,7 @@ class Simulator:
         app.router.add_get("/qr.svg", self.qr)
         app.router.add_get("/ws/chat", self.socket)
         app.router.add_post("/mms/upload", self.upload)
+        app.router.add_get("/v/{id}", self.download)
         app.router.add_route("*", "/__sim/{op}", Control(self.world).handle)
         app.on_startup.append(self._go_on)
         app.on_shutdown.append(self._close_sockets)
@@ -139,7 +146,7 @@ class Simulator:
 
     async def _go_on(self, _app: web.Application) -> None:
         """What was on its way when the last process ended travels on."""
-        for message in self.world.undelivered():
+        for message in self.world.travelling():
             self.world.run(travel(self.world, message))
 
     async def page(self, request: web.Request) -> web.Response:
@@ -224,6 +231,15 @@ class Simulator:
         path = "/v/" + secrets.token_hex(12)
         self.world.keep_upload(path, body)
         return web.json_response({"directPath": path})
+
+    async def download(self, request: web.Request) -> web.Response:
+        """Encrypted media that somebody sent, by its `directPath`; 410 once it is gone."""
+        if self.world.is_offline():
+            raise web.HTTPServiceUnavailable(text="the network is cut (control API: offline)")
+        body = self.world.uploads.get(request.path)
+        if body is None:
+            raise web.HTTPGone(text="this file is not kept (any more)")
+        return web.Response(body=body, content_type="application/octet-stream")
 
     async def _close_sockets(self, _app: web.Application) -> None:
         for line in list(self.world.lines):

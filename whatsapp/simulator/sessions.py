@@ -3,10 +3,11 @@
 Packets are JSON objects with a `type`.
 
 From the page: `hello {token}`, `code {ref, text}`, `refresh_qr`, `resume`, `got {n}`,
-`call {id, op, args}` with the ops `usync`, `groups`, `group`, `seen`, `unpair`, `message`.
+`call {id, op, args}` with the ops `link_code`, `usync`, `groups`, `group`, `seen`, `chatstate`,
+`unpair`, `message`.
 
-To the page: `ref {ref, ttl}`, `idle`, `pair`, `success`, `logged_out {reason}`, `conflict`,
-`message`, `receipt`, and `result {id, result | error}`.
+To the page: `ref {ref, ttl}`, `idle`, `code_expired`, `pair`, `success`, `logged_out {reason}`,
+`conflict`, `message`, `receipt`, `group`, and `result {id, result | error}`.
 """
 
 from __future__ import annotations
@@ -22,31 +23,20 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from whatsapp.simulator.entities import Account, Device, Group, Message, Packet, Waiting
-from whatsapp.simulator.media import KINDS, MediaError, examine
+from whatsapp.simulator import groups, outgoing
+from whatsapp.simulator.entities import Account, Device, LinkCode, Packet, Waiting
+from whatsapp.simulator.outgoing import CallError, NeverAnswered
 from whatsapp.simulator.state import World
-from whatsapp.simulator.wids import (
-    GROUP_SERVER,
-    WidError,
-    digits,
-    phone_wid,
-    server_of,
-    with_device,
-)
+from whatsapp.simulator.wids import WidError, digits, phone_wid, with_device
 
 logger = logging.getLogger(__name__)
 
 MAX_PACKET = 32 << 20  # bytes
 OUR_DEVICE = 7  # the number in our own device wid, any but 0 (the phone)
-_RECEIPT_ACK = {"delivered": 2, "read": 3}
-
-
-class CallError(Exception):
-    """A call of the page is refused. `code` is as in HTTP."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
+# WhatsApp's alphabet for codes that people type: none that look alike.
+_CODE_LETTERS = "123456789ABCDEFGHJKLMNPQRSTVWXYZ"
+_CODE_LENGTH = 8
+CHAT_STATES = ("composing", "recording", "paused")
 
 
 class Pairing:
@@ -90,6 +80,7 @@ class Session:
         finally:
             self.world.lines.discard(self)
             self._stop_codes()
+            self._drop_link_code()
             if self.device is not None and self.device.line is self:
                 self.device.line = None
                 self.device.listening = False
@@ -161,8 +152,9 @@ class Session:
         self.world.touch()
 
     def attach(self, device: Device) -> None:
-        """A phone scanned this page's code."""
+        """A phone scanned this page's code, or its owner typed it."""
         self._stop_codes()
+        self._drop_link_code()
         self._take(device)
         self.send({"type": "pair", "token": device.token, **self._introduction(device)})
 
@@ -179,28 +171,14 @@ class Session:
                 {"pn": phone_wid(phone), "lid": self.world.directory.lid(phone), "name": name}
                 for phone, name in account.contacts.items()
             ],
-            "groups": [self._group(account, group) for group in account.groups.values()],
+            "groups": self._groups(account),
             "lidMigrated": account.lid_migrated,
             "resendPending": self.world.behaviour.resend_pending,
         }
 
-    def _group(self, account: Account, group: Group) -> Packet:
-        members = dict.fromkeys([account.phone, *group.participants])
-        return {
-            "id": group.wid,
-            "subject": group.subject,
-            "creation": group.creation,
-            "owner": self.world.directory.lid(group.admins[0]) if group.admins else None,
-            "participants": [
-                {
-                    "id": self.world.directory.lid(phone),
-                    "pn": phone_wid(phone),
-                    "admin": phone in group.admins,
-                    "superAdmin": phone in group.admins[:1],
-                }
-                for phone in members
-            ],
-        }
+    def _groups(self, account: Account) -> list[Packet]:
+        world = self.world
+        return [groups.packet(world, group) for group in world.groups_of(account.phone)]
 
     def _show_codes(self) -> None:
         self._stop_codes()
@@ -215,7 +193,9 @@ class Session:
 
     async def _rotate(self) -> None:
         since, ttl = self.world.now(), self.pairing.ref_ttl
-        for _ in range(self.pairing.refs):
+        shown = 0
+        while shown < self.pairing.refs or self._link_code() is not None:
+            shown += 1
             ref = "2@" + base64.b64encode(secrets.token_bytes(48)).decode()
             expires = self.world.now() + ttl
             self.world.waiting[ref] = Waiting(ref, expires, since, self.user_agent, self)
@@ -226,6 +206,38 @@ class Session:
         self.send({"type": "idle"})
         self.world.touch()
 
+    def _link_code(self) -> LinkCode | None:
+        """The code that this page shows, if it shows one."""
+        return next((c for c in self.world.link_codes.values() if c.line is self), None)
+
+    def _drop_link_code(self) -> None:
+        if (shown := self._link_code()) is not None:
+            del self.world.link_codes[shown.phone]
+
+    def _give_link_code(self, args: dict[str, Any]) -> Packet:
+        """A code to type on the phone that the page's user has named; the last one is void."""
+        try:
+            phone = digits(str(args.get("phone")))
+        except WidError as error:
+            raise CallError(400, f"phone: {error}") from error
+        if self.device is not None or not self.world.directory.knows(phone):
+            raise CallError(404, "phone: not on WhatsApp, or linked already")
+        self._drop_link_code()
+        code = "".join(secrets.choice(_CODE_LETTERS) for _ in range(_CODE_LENGTH))
+        ttl = self.world.behaviour.link_code_ttl
+        given = LinkCode(phone, code, self.world.now() + ttl, self)
+        self.world.link_codes[phone] = given
+        self._spawn(self._expire(given, ttl))
+        self.world.touch()
+        return {"code": code}
+
+    async def _expire(self, given: LinkCode, ttl: float) -> None:
+        await asyncio.sleep(ttl)
+        if self.world.link_codes.get(given.phone) is given:
+            del self.world.link_codes[given.phone]
+            self.send({"type": "code_expired"})
+            self.world.touch()
+
     # ------------------------------------------------------------------ calls of the page
 
     async def _answer(self, packet: Packet) -> None:
@@ -234,164 +246,59 @@ class Session:
             reply = {"result": await self._call(str(packet["op"]), packet.get("args") or {})}
         except CallError as error:
             reply = {"error": {"code": error.code, "text": str(error)}}
-        except _NeverAnswered:
+        except NeverAnswered as never:
+            if never.cut:
+                self.hang_up()
             return
         self.send({"type": "result", "id": packet["id"], **reply})
 
     async def _call(self, op: str, args: dict[str, Any]) -> Any:
+        if op == "link_code":
+            return self._give_link_code(args)
         if not self._speaks() or self.device is None:
             raise CallError(401, "not logged in")
         account = self.world.accounts[self.device.phone]
         if op == "usync":
             return self._usync(args)
         if op == "groups":
-            return [self._group(account, group) for group in account.groups.values()]
+            return self._groups(account)
         if op == "group":
-            group = account.groups.get(str(args.get("id")))
-            if group is None:
+            group = self.world.groups.get(str(args.get("id")))
+            if group is None or account.phone not in group.participants:
                 raise CallError(404, "item-not-found")
-            return self._group(account, group)
+            return groups.packet(self.world, group)
         if op == "seen":
-            seen = {"account": account.phone, "chat": args.get("chat"), "at": self.world.now()}
-            self.world.seen.append(seen)
-            self.world.touch()
+            self.world.see(account.phone, str(args.get("chat")))
+            return True
+        if op == "chatstate":
+            if args.get("state") not in CHAT_STATES:
+                raise CallError(400, f"state: give one of {', '.join(CHAT_STATES)}")
+            self.world.note_typing(account.phone, str(args.get("chat")), args["state"])
             return True
         if op == "unpair":
             self.world.unlink(self.device)
             return {"status": 200}
         if op == "message":
-            return await self._message(account, args)
+            return await outgoing.accept(self.world, account, args)
         raise CallError(404, f"unknown op {op}")
 
     def _usync(self, args: dict[str, Any]) -> Packet | None:
-        """Whether a phone, or a LID, is on WhatsApp."""
+        """Whether a phone, or a LID, is on WhatsApp. Who knows a phone is told its LID; who knows a
+        LID only, the phone only when it is not hidden."""
         directory = self.world.directory
+        by_lid = "lid" in args
         try:
-            phone = directory.phone(args["lid"]) if "lid" in args else digits(str(args["phone"]))
+            phone = directory.phone(args["lid"]) if by_lid else digits(str(args["phone"]))
         except WidError:
             return None
         if phone is None or not directory.knows(phone):
             return None
-        business = directory.businesses.get(phone)
-        return {"pn": phone_wid(phone), "lid": directory.lid(phone), "biz": business}
-
-    # ------------------------------------------------------------------ messages
-
-    async def _message(self, account: Account, args: dict[str, Any]) -> Packet:
-        """A page sends a message. Returns `{t}`, or `{error: {code, text}}` for a nack."""
-        world = self.world
-        chat, stanza_id = str(args["to"]), str(args["id"])
-        phone = world.recipient(chat)
-        message = world.find(account.phone, chat, stanza_id) or self._new_message(account, args)
-        fate = world.behaviour.fate(phone)
-        if fate == "swallowed":
-            world.note_attempt(message, "swallowed")
-            raise _NeverAnswered
-        refusal = self._refusal(account, chat, phone)
-        if refusal is None and message.received is None and message.type in KINDS:
-            try:
-                message.media = examine(args["msg"], world.uploads)
-            except MediaError as error:
-                refusal = CallError(400, f"media: {error}")
-        if refusal is not None:
-            world.note_attempt(message, f"nack:{refusal.code}")
-            return {"error": {"code": refusal.code, "text": str(refusal)}}
-
-        first = message.received is None
-        if first or not world.behaviour.dedup:
-            message.silent = fate == "lost"
-            world.note_delivery(message)
-            world.uploads.pop(str(args["msg"].get("directPath")), None)
-        again = "duplicate" if world.behaviour.dedup else "delivered_again"
-        accepted = "accepted" if fate == "ack" else "ack_lost"
-        world.note_attempt(message, accepted if first else again)
-        delays = world.behaviour.of(phone).delays
-        if first:
-            # Not a task of this session: messages travel on when the page is gone.
-            world.run(travel(world, message))
-        if fate == "cut":
-            self.hang_up()
-        if fate != "ack":
-            raise _NeverAnswered
-        if delays.ack_delay:
-            await asyncio.sleep(delays.ack_delay)
-        world.mark(message, "acked")
-        return {"t": int(message.received or world.now()), "duplicate": not first}
-
-    def _new_message(self, account: Account, args: dict[str, Any]) -> Message:
-        raw = args["msg"]
-        kind, chat = str(args["type"]), str(args["to"])
-        location = None
-        if kind == "location":
-            location = {"lat": raw.get("lat"), "lng": raw.get("lng"), "name": raw.get("loc") or ""}
-        body = raw.get("body") if kind == "chat" else raw.get("caption")
-        if kind != "chat" and raw.get("isCaptionByUser") is False:
-            body = ""  # wa-js gives a document its file name as caption; recipients see none
-        message = Message(
-            index=len(self.world.messages),
-            stanza_id=str(args["id"]),
-            key=str(args["key"]),
-            account=account.phone,
-            chat=chat,
-            phone=self.world.recipient(chat),
-            type=kind,
-            body=str(body or ""),
-            media=None,
-            location=location,
-        )
-        self.world.add_message(message)
-        return message
-
-    def _refusal(self, account: Account, chat: str, phone: str) -> CallError | None:
-        fault = self.world.behaviour.refusal(phone)
-        if fault is not None and fault.code is not None:
-            return CallError(fault.code, fault.text)
-        if server_of(chat) == GROUP_SERVER:
-            return None if chat in account.groups else CallError(404, "item-not-found")
-        if not phone or not self.world.directory.knows(phone):
-            return CallError(404, "not on WhatsApp")
-        return None
-
-
-class _NeverAnswered(Exception):
-    """The page gets no answer to its call."""
-
-
-async def travel(world: World, message: Message) -> None:
-    """The way of an accepted message to its recipient; receipts come back unless it is silent."""
-    delays = world.behaviour.of(message.phone).delays
-    await asyncio.sleep(delays.ack_delay)
-    for step, seconds in (
-        ("delivered", delays.delivered_after),
-        ("read", delays.read_after),
-    ):
-        if seconds is None:
-            return
-        await asyncio.sleep(seconds)
-        world.mark(message, "delivered" if step == "delivered" else "read")
-        if not message.silent:
-            push_receipts(world, world.accounts[message.account], message, _RECEIPT_ACK[step])
-
-
-def push_receipts(world: World, account: Account, message: Message, ack: int) -> None:
-    """Tell the account's pages that `message` was delivered (2), read (3) or played (4).
-
-    A group message gives one receipt for each other participant, with its LID.
-    """
-    receivers: list[str | None] = [None]
-    group = account.groups.get(message.chat)
-    if group is not None:
-        receivers = [world.directory.lid(p) for p in group.participants if p != account.phone]
-    for device in world.devices_of(account.phone):
-        for receiver in receivers:
-            world.push(
-                device,
-                {
-                    "type": "receipt",
-                    "ids": [message.stanza_id],
-                    "from": message.chat,
-                    "ack": ack,
-                    "ts": int(world.now()),
-                    "participant": receiver,
-                },
-            )
+        hidden = by_lid and phone in directory.hidden
+        if not by_lid and phone in directory.hidden:
+            directory.hidden.discard(phone)  # whoever asks for a phone is told its LID
+            self.world.save()
+        return {
+            "pn": None if hidden else phone_wid(phone),
+            "lid": directory.lid(phone),
+            "biz": directory.businesses.get(phone),
+        }

@@ -11,16 +11,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import json
-import os
 import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from whatsapp.simulator import persistence
 from whatsapp.simulator.behaviour import Behaviour
 from whatsapp.simulator.directory import Directory
 from whatsapp.simulator.entities import (
@@ -30,12 +29,14 @@ from whatsapp.simulator.entities import (
     Group,
     Inbound,
     Line,
+    LinkCode,
     Message,
     Packet,
+    Step,
+    Typing,
     Waiting,
 )
 from whatsapp.simulator.journal import Journal
-from whatsapp.simulator.media import MediaFacts
 from whatsapp.simulator.wids import GROUP_SERVER, phone_wid, server_of
 
 _TOTALS = (
@@ -48,7 +49,9 @@ _TOTALS = (
     "acked",
     "delivered",
     "read",
+    "played",
 )
+_STEPS: tuple[Step, ...] = ("acked", "delivered", "read", "played")
 _COUNTED_AS = {
     "duplicate": "duplicates",
     "delivered_again": "duplicates",
@@ -73,8 +76,9 @@ class World:
         if state_file is not None:
             journal = Journal(state_file.with_name(state_file.name + ".journal"))
             if state_file.exists():
-                self._load(json.loads(state_file.read_text(encoding="utf-8")))
-                self._replay(journal)
+                persistence.load(self, state_file)
+                persistence.replay(self, journal)
+                self._count_again()
             else:
                 journal.forget()
             self._journal = journal
@@ -89,13 +93,19 @@ class World:
         self.directory = Directory()
         self.accounts: dict[str, Account] = {}
         self.devices: dict[str, Device] = {}
+        self.groups: dict[str, Group] = {}
+        self.blocked: set[tuple[str, str]] = set()  # (who blocked, which account)
         self.waiting: dict[str, Waiting] = {}
+        self.link_codes: dict[str, LinkCode] = {}  # by phone
         self.messages: list[Message] = []
         self.inbound: list[Inbound] = []
         self.seen: list[dict[str, Any]] = []
+        self.typing: list[Typing] = []
         self.uploads: dict[str, bytes] = {}
         self.offline_until: dict[str, float] = {}  # account phone, or "" for everybody
         self._by_id: dict[tuple[str, str, str], Message] = {}
+        self._inbound_by_id: dict[tuple[str, str], Inbound] = {}
+        self._writers: set[tuple[str, str]] = set()  # (account, who wrote to it)
         self._counts: Counter[str] = Counter()
         if self._journal is not None:
             self._journal.forget()
@@ -132,7 +142,6 @@ class World:
         *,
         name: str,
         lid: str | None = None,
-        groups: list[Group] | None = None,
         contacts: dict[str, str] | None = None,
         lid_migrated: bool | None = None,
     ) -> Device:
@@ -144,8 +153,6 @@ class World:
         account.lid = self.directory.lid(phone)
         migrated = self.behaviour.lid_migrated if lid_migrated is None else lid_migrated
         account.lid_migrated = migrated
-        for group in groups or []:
-            account.groups[group.wid] = group
         account.contacts.update(contacts or {})
         device = Device(secrets.token_hex(16), phone, self.now())
         self.devices[device.token] = device
@@ -185,16 +192,17 @@ class World:
         self._note("message", asdict(message))
         self.touch()
 
-    def note_delivery(self, message: Message) -> None:
-        """One copy of `message` is on its way to the recipient."""
+    def note_acceptance(self, message: Message) -> None:
+        """WhatsApp took `message`, or a further copy of it, and passes it on."""
         if message.received is None:
             message.received = self.now()
             self._counts["messages"] += 1
-        message.deliveries += 1
-        self._counts["deliveries"] += 1
+        if (message.phone, message.account) not in self.blocked:
+            message.deliveries += 1
+            self._counts["deliveries"] += 1
         self._note("message", asdict(message))
 
-    def mark(self, message: Message, step: Literal["acked", "delivered", "read"]) -> None:
+    def mark(self, message: Message, step: Step) -> None:
         """Remember when `message` first came to `step`."""
         if getattr(message, step) is None:
             setattr(message, step, self.now())
@@ -202,28 +210,86 @@ class World:
             self._note("message", asdict(message))
             self.touch()
 
-    def undelivered(self) -> list[Message]:
+    def mark_receiver(self, message: Message, phone: str, step: Step) -> None:
+        """The same for one receiver; `message` comes to `step` with the last of them."""
+        if message.receipts:
+            times = message.receipts[phone]
+            if step in times:
+                return
+            times[step] = self.now()
+            self._note("receipt", [message.index, phone, step, times[step]])
+            self.touch()
+            if not all(step in of_one for of_one in message.receipts.values()):
+                return
+        self.mark(message, step)
+
+    def receivers(self, message: Message) -> list[str]:
+        """Phones that `message` is for."""
+        return [message.phone] if message.phone else list(message.receipts)
+
+    def has_come_to(self, message: Message, phone: str, step: Step) -> bool:
+        """Whether `message` came to `step` with this receiver."""
+        if message.receipts:
+            return step in message.receipts[phone]
+        return getattr(message, step) is not None
+
+    def travelling(self) -> list[Message]:
         """Accepted, and still on their way."""
-        return [m for m in self.messages if m.received is not None and m.delivered is None]
+        last: Step = "delivered" if self.behaviour.delays.read_after is None else "read"
+        return [m for m in self.messages if m.received is not None and getattr(m, last) is None]
+
+    def keep_inbound(self, inbound: Inbound) -> None:
+        """Add it to what is known, without writing it down."""
+        self.inbound.append(inbound)
+        self._inbound_by_id[inbound.account, inbound.id] = inbound
+        if inbound.to and not inbound.from_me:
+            self._writers.add((inbound.account, inbound.phone))
 
     def add_inbound(self, inbound: Inbound) -> None:
-        self.inbound.append(inbound)
+        self.keep_inbound(inbound)
         self._note("inbound", asdict(inbound))
+
+    def find_inbound(self, account: str, stanza_id: str) -> Inbound | None:
+        return self._inbound_by_id.get((account, stanza_id))
+
+    def has_written(self, phone: str, account: str) -> bool:
+        """Whether `phone` ever wrote to `account` itself, not in a group."""
+        return (account, phone) in self._writers
+
+    def see(self, account: str, chat: str) -> None:
+        """A page of `account` shows `chat` to its user."""
+        at = self.now()
+        self._note("seen", [account, chat, at])
+        self.mark_seen(account, chat, at)
+        self.touch()
+
+    def mark_seen(self, account: str, chat: str, at: float) -> None:
+        self.seen.append({"account": account, "chat": chat, "at": at})
+        for inbound in self.inbound:
+            if inbound.account == account and inbound.chat == chat and inbound.seen is None:
+                inbound.seen = at
+
+    def note_typing(self, account: str, chat: str, state: str) -> None:
+        typing = Typing(account, chat, self.recipient(chat), state, self.now())
+        self.typing.append(typing)
+        self._note("typing", asdict(typing))
+        self.touch()
 
     def push(self, device: Device, packet: Packet) -> None:
         """Deliver `packet` to the device's page now, or when it resumes."""
         self._note("push", [device.token, packet])
         device.push(packet)
 
-    def confirm(self, device: Device, number: int) -> None:
-        """The device's page has got packet `number`."""
+    def confirm(self, device: Device, number: int, at: float | None = None) -> None:
+        """The device's page has got packet `number`, `at` epoch seconds (now)."""
+        got = self.now() if at is None else at
         packet = device.pending.get(number)
         device.confirm(number)
-        self._note("got", [device.token, number])
+        self._note("got", [device.token, number, got])
         if packet is not None and packet["type"] == "message":
-            for inbound in self.inbound:
-                if inbound.id == packet["msg"]["id"] and inbound.account == device.phone:
-                    inbound.got = inbound.got or self.now()
+            inbound = self.find_inbound(device.phone, packet["msg"]["id"])
+            if inbound is not None and inbound.got is None:
+                inbound.got = got
         self.touch()
 
     def keep_upload(self, path: str, body: bytes) -> None:
@@ -232,8 +298,8 @@ class World:
 
     def totals(self) -> dict[str, int]:
         """Counts since the last reset: `messages` accepted, `deliveries` (copies the recipients
-        got), `attempts`, `duplicates`, `refused`, `swallowed`, `acked`, `delivered`, `read` and
-        `inbound`."""
+        got), `attempts`, `duplicates`, `refused`, `swallowed`, `acked`, `delivered`, `read`,
+        `played` and `inbound`."""
         return {name: self._counts[name] for name in _TOTALS} | {"inbound": len(self.inbound)}
 
     def recipient(self, chat: str) -> str:
@@ -244,7 +310,12 @@ class World:
 
     def chat_with(self, account: Account, phone: str) -> str:
         """The id of the chat between `account` and `phone`, as its page names it."""
-        return self.directory.lid(phone) if account.lid_migrated else phone_wid(phone)
+        by_lid = account.lid_migrated or phone in self.directory.hidden
+        return self.directory.lid(phone) if by_lid else phone_wid(phone)
+
+    def groups_of(self, phone: str) -> list[Group]:
+        """The groups that `phone` is in."""
+        return [group for group in self.groups.values() if phone in group.participants]
 
     # ------------------------------------------------------------------ over a restart
 
@@ -253,57 +324,9 @@ class World:
             self._journal.write(kind, data)
 
     def save(self) -> None:
-        """Write accounts, devices, directory and settings to the state file, if there is one."""
-        if self.state_file is None:
-            return
-        kept = {
-            "accounts": [asdict(a) for a in self.accounts.values()],
-            "devices": [
-                {"token": d.token, "phone": d.phone, "linked_at": d.linked_at}
-                for d in self.devices.values()
-            ],
-            "directory": self.directory.describe(),
-            "config": self.behaviour.describe(),
-        }
-        fresh = self.state_file.with_name(self.state_file.name + ".new")
-        fresh.touch(mode=0o600)
-        fresh.write_text(json.dumps(kept), encoding="utf-8")
-        os.replace(fresh, self.state_file)  # noqa: PTH105 - whole or not at all
-
-    def _load(self, kept: dict[str, Any]) -> None:
-        listed = kept["directory"]
-        self.directory.mode = listed["mode"]
-        self.directory.absent = set(listed["absent"])
-        for user in listed["users"]:
-            self.directory.add(user["phone"], lid=user["lid"], business=user["business"])
-        for raw in kept["accounts"]:
-            groups = {wid: Group(**group) for wid, group in raw.pop("groups").items()}
-            self.accounts[raw["phone"]] = Account(**raw, groups=groups)
-        for raw in kept["devices"]:
-            self.devices[raw["token"]] = Device(**raw)
-        self.behaviour.update(kept["config"])
-
-    def _replay(self, journal: Journal) -> None:
-        """What was said before; of a message the last line counts."""
-        messages: dict[int, dict[str, Any]] = {}
-        for kind, data in journal.read():
-            if kind == "message":
-                messages[data["index"]] = data
-            elif kind == "inbound":
-                self.inbound.append(Inbound(**data))
-            elif kind == "upload":
-                self.uploads[data[0]] = base64.b64decode(data[1])
-            elif data[0] in self.devices:  # push, got
-                device = self.devices[data[0]]
-                if kind == "push":
-                    device.push(data[1])
-                else:
-                    self.confirm(device, data[1])
-        for raw in messages.values():
-            attempts = [Attempt(**attempt) for attempt in raw.pop("attempts")]
-            media = MediaFacts(**raw.pop("media")) if raw["media"] else raw.pop("media")
-            self.add_message(Message(**raw, media=media, attempts=attempts))
-        self._count_again()
+        """Write accounts, devices, groups, directory and settings to the state file, if any."""
+        if self.state_file is not None:
+            persistence.save(self, self.state_file)
 
     def _count_again(self) -> None:
         for message in self.messages:
@@ -315,5 +338,5 @@ class World:
                     self._counts[kind] += 1
             self._counts["messages"] += message.received is not None
             self._counts["deliveries"] += message.deliveries
-            for step in ("acked", "delivered", "read"):
+            for step in _STEPS:
                 self._counts[step] += getattr(message, step) is not None

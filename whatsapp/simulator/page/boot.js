@@ -16,7 +16,6 @@
   const cmd = ns('WAWebCmd').Cmd;
   const me = ns('WAWebUserPrefsMeUser');
   const chats = ns('WAWebChatCollection').ChatCollection;
-  const contacts = ns('WAWebContactCollection').ContactCollection;
   const MsgKey = ns('WAWebMsgKey').default;
   const { createWid } = ns('WAWebWidFactory');
   ns('WAWebStreamModel');
@@ -26,14 +25,12 @@
   bus.onRefreshQr(() => comms.send({ type: 'refresh_qr' }));
   ns('SimScreen').start(document.getElementById('app'));
 
-  const learn = ({ pn, lid, name }) => {
-    if (lid) ns('WAWebLidPnCache').lidPnCache.add(createWid(lid), { phoneNumber: createWid(pn) });
-    if (name) contacts.gadd({ id: createWid(pn), name });
-  };
+  const { learn, receive } = ns('SimIncoming');
 
   /** Contacts and chats from the local database, as after a restart of the browser. */
   const restore = async () => {
-    (await store.all('contact')).forEach(learn);
+    for (const row of await store.all('contact')) await learn(row);
+    await ns('SimGroups').restore();
     for (const row of await store.all('chat')) {
       chats.gadd({
         id: createWid(row.id),
@@ -47,16 +44,8 @@
 
   /** What the server says of us when we log in. */
   const introduce = async (packet) => {
-    for (const contact of packet.contacts) {
-      learn(contact);
-      await store.put('contact', { id: contact.pn, ...contact });
-    }
-    for (const group of packet.groups) {
-      const groups = ns('WAWebGroupMetadataCollection');
-      groups.default.add(groups.fromServer(group), { merge: true });
-      const chat = chats.gadd({ id: createWid(group.id), name: group.subject, unreadCount: 0 });
-      await ns('SimMessageTable').saveChat(chat);
-    }
+    for (const contact of packet.contacts) await learn(contact);
+    for (const group of packet.groups) await ns('SimGroups').enter(group);
   };
 
   let started = false;
@@ -71,6 +60,7 @@
       platform: packet.me.platform,
       connected: true,
       ref: undefined,
+      linkCode: undefined,
     });
     bus.triggerSetSocketState(SOCKET_STATE.CONNECTED);
     if (!started) {
@@ -99,6 +89,7 @@
     conn.set({ ref, refTTL: ttl, connected: false });
     comms.send({ type: 'code', ref, text: ns('SimKeys').codeFor(ref) });
   });
+  comms.on('code_expired', () => ns('WAWebAltDeviceLinkingApi').expired());
   comms.on('idle', () => bus.triggerSetSocketState(SOCKET_STATE.UNPAIRED_IDLE));
   comms.on('pair', async (packet) => {
     bus.triggerSetSocketState(SOCKET_STATE.PAIRING);
@@ -118,25 +109,8 @@
     bus.triggerLogout();
   });
 
-  comms.on('message', async ({ msg }) => {
-    const chat = createWid(msg.from);
-    ns('WAWebLidPnCache').lidPnCache.add(createWid(msg.lid), { phoneNumber: createWid(msg.pn) });
-    const author = msg.author ? createWid(msg.author) : undefined;
-    const withLid = chat.isGroup() || chat.isLid();
-    await ns('WAWebMsgCollection').MsgCollection.processMultipleMessages(chat, [{
-      id: new MsgKey({ fromMe: false, remote: chat, id: msg.id, participant: author }),
-      type: msg.type,
-      body: msg.body,
-      t: msg.t,
-      notifyName: msg.notifyName,
-      from: chat,
-      to: withLid ? me.getMaybeMeLidUser() : me.getMaybeMePnUser(),
-      author,
-      self: 'in',
-      isNewMsg: true,
-      ack: 1,
-    }]);
-  });
+  comms.on('message', receive);
+  comms.on('group', (packet) => ns('SimGroups').change(packet));
 
   const ACK_NAMES = { 2: 'delivery', 3: 'read', 4: 'played' };
   comms.on('receipt', async ({ ids, from, ack, ts, participant }) => {

@@ -30,6 +30,13 @@
     withClass: true, model: (ns) => ns('WAWebChatModel').Chat,
   });
 
+  /** How many are unread once `msg` has come: whoever wrote on their phone has read what is there. */
+  const unreadWith = (chat, msg) => {
+    if (msg.id.fromMe) return 0;
+    const { getIsUnreadType } = importNamespace('WAWebMsgGetters');
+    return chat.unreadCount + (getIsUnreadType(msg) ? 1 : 0);
+  };
+
   collection('WAWebMsgCollection', 'MsgCollection', {
     withClass: true,
     model: (ns) => ns('WAWebMsgModel').Msg,
@@ -50,8 +57,7 @@
           await ns('SimMessageTable').save(msg);
           MsgCollection.add(msg);
           chat.msgs.add(msg);
-          const unreadCount = chat.unreadCount + (msg.id.fromMe ? 0 : 1);
-          chat.set({ t: msg.t, lastReceivedKey: msg.id, unreadCount });
+          chat.set({ t: msg.t, lastReceivedKey: msg.id, unreadCount: unreadWith(chat, msg) });
           added.push(msg);
         }
         await ns('SimMessageTable').saveChat(chat);
@@ -61,11 +67,9 @@
   });
 
   collection('WAWebMsgInfoCollection', 'MsgInfoCollection', {
-    extra: () => ({
-      findImpl: async (id) => ({
-        id, delivery: [], read: [], played: [],
-        deliveryRemaining: 0, readRemaining: 0, playedRemaining: 0,
-      }),
+    extra: (ns) => ({
+      find(id) { return this.update(id); }, // it changes with every receipt
+      findImpl: (id) => ns('SimMemberReceipts').info(id),
     }),
   });
   collection('WAWebStatusCollection', 'StatusCollection', {

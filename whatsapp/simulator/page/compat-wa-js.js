@@ -9,7 +9,7 @@
     typeAttributeFromProtobuf: () => 'text',
   });
   values('WAWebMsgGetters', {
-    getIsUnreadType: () => true,
+    getIsUnreadType: (msg) => !['gp2', 'protocol', 'e2e_notification'].includes(msg.type),
     getIsGroupMsg: (msg) => msg.id.remote.isGroup(),
   });
   values('WAWebChatGetters', {
@@ -29,7 +29,6 @@
     'getParentCollection', 'initializeLabels'));
   values('WAWebReactionsModelUtils', inert('addOrUpdateReactionsModelCollection'));
   values('WAWebPollsVotesDb', { upsertVotesDb: async () => null });
-  values('WAWebGroupActionDb', { updateDBForGroupAction: async () => null });
   values('WAWebPinChatUtils', { getNumChatsPinned: () => 0 });
   values('WAWebInboxFilters', { isFilterExcludedFromSearchTreatmentInInboxFlow: () => false });
   values('WAWebLinkPreviewChatAction', { getLinkPreview: async () => null });
@@ -52,14 +51,6 @@
   values('WAWebMsgActionCapability', {
     canReplyMsg: () => true, canEditText: () => true, canEditMsg: () => true,
     canSenderRevokeMsg: () => true, canAdminRevokeMsg: () => false, canEditCaption: () => true,
-  });
-  values('WAWebPresenceChatAction', {
-    sendPresenceAvailable: async () => null, sendPresenceUnavailable: async () => null,
-  });
-  values('WAWebChatStateBridge', {
-    markComposing: async () => null, markPaused: async () => null,
-    markRecording: async () => null, sendChatStateComposing: async () => null,
-    sendChatStatePaused: async () => null,
   });
 
   module('WAWebContactGetters', (exports, ns) => {

@@ -7,8 +7,6 @@
   values('WAWebOfflineHandler', {
     OfflineMessageHandler: { getOfflineDeliveryProgress: () => 100 },
   });
-  values('WAWebAltDeviceLinkingApi', inert(
-    'setPairingType', 'initializeAltDeviceLinking', 'startAltLinkingFlow', 'initializeQRLinking'));
   values('WAWebSyncGatingUtils', { isPlaceholderMessageResendEnabled: () => false });
   values('WAWebNonMessageDataRequestPlaceholderMessageResendUtils', inert(
     'handlePlaceholderMsgsSeen'));

@@ -76,7 +76,7 @@
     Conn.Proxy = 'conn';
     Conn.defaults = {
       ref: undefined, refTTL: undefined, connected: undefined, wid: undefined,
-      platform: undefined, pushname: undefined,
+      platform: undefined, pushname: undefined, linkCode: undefined,
     };
     exports.Conn = new (defineModel(Conn))({ id: '1' });
   });

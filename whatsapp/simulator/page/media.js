@@ -121,7 +121,6 @@
     castToV4: (type) => type,
   });
   values('WAWebMediaDataUtils', { shouldUseMediaCache: () => false });
-  values('WAWebMediaInMemoryBlobCache', { InMemoryMediaBlobCache: { put() {} } });
   values('WAWebStartMediaUploadQpl', { startMediaUploadQpl: () => ({}) });
 
   module('WAWebMediaPrep', (exports, ns) => {
@@ -171,6 +170,7 @@
         const blob = prep.mediaData.mediaBlob.forceToBlob();
         msg.set(await ns('SimMediaUpload').upload(blob, msg.type));
         prep.mediaData.set({ mediaStage: 'RESOLVED' });
+        msg.mediaData = prep.mediaData;
         await ns('SimMessageTable').save(msg);
       };
       try {

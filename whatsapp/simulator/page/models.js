@@ -8,6 +8,7 @@
   module('WAWebMsgModel', (exports, ns) => {
     const { BaseModel, defineModel } = ns('WAWebBaseModel');
     // Live objects that belong to a message in memory but are no part of its data.
+    const QUOTE = ['quotedMsg', 'quotedStanzaID', 'quotedParticipant'];
     const LIVE = ['mediaData', 'mediaObject', 'mediaBlob', 'mediaPrep'];
 
     class Msg extends BaseModel {
@@ -17,10 +18,21 @@
         this.ack = ack;
         ns('SimMessageTable').save(this);
       }
+      /** What a client downloads, of a message that points to a file. */
+      initialize() {
+        if (!this.directPath || this.mediaData) return;
+        const { type, mimetype, size, filehash, mediaBlob } = this;
+        this.mediaData = new (ns('WAWebMediaData').MediaData)({
+          type, mimetype, size, filehash, mediaBlob, mediaStage: mediaBlob ? 'RESOLVED' : 'NEED_POKE',
+        });
+      }
+      downloadMedia() { return ns('SimMediaDownload').download(this); }
       waitForPrep() { return Promise.resolve(this); }
       msgContextInfo() {
+        const quotedMsg = this.serialize();
+        for (const name of QUOTE) delete quotedMsg[name]; // an answer to an answer shows the last
         return {
-          quotedMsg: this.serialize(),
+          quotedMsg,
           quotedParticipant: this.author || this.from,
           quotedStanzaID: this.id.id,
         };
@@ -39,7 +51,8 @@
       isNewMsg: undefined, mediaData: undefined, mediaObject: undefined,
       latestEditMsgKey: undefined, caption: undefined, filename: undefined, mimetype: undefined,
       lat: undefined, lng: undefined, loc: undefined, quotedStanzaID: undefined,
-      quotedParticipant: undefined, star: false,
+      quotedParticipant: undefined, quotedMsg: undefined, directPath: undefined,
+      memberReceipts: undefined, star: false,
     };
     exports.LIVE = LIVE;
     exports.Msg = defineModel(Msg);
@@ -78,6 +91,14 @@
       get groupMetadata() {
         return this.id.isGroup() ? ns('WAWebGroupMetadataCollection').default.get(this.id) : undefined;
       }
+      get isReadOnly() {
+        return Boolean(this.groupMetadata) && !this.groupMetadata.participants.iAmMember();
+      }
+      get isAnnounceGrpRestrict() {
+        const group = this.groupMetadata;
+        return Boolean(group?.announce) && !group.participants.iAmAdmin();
+      }
+      get canSend() { return !this.isReadOnly && !this.isAnnounceGrpRestrict; }
       get formattedTitle() { return ns('SimNames').chatTitle(this); }
       isTrusted() { return true; }
       getAllMsgs() { return this.msgs.getModelsArray(); }
@@ -87,7 +108,7 @@
     Chat.Proxy = 'chat';
     Chat.defaults = {
       name: undefined, unreadCount: 0, t: undefined, lastReceivedKey: undefined, active: false,
-      archive: false, isReadOnly: false, createdLocally: false, accountLid: undefined,
+      archive: false, createdLocally: false, accountLid: undefined,
       isParentGroup: false,
     };
     exports.Chat = defineModel(Chat);

@@ -1,23 +1,72 @@
 'use strict';
 /**
- * Receipts: wa-js wraps these handlers for `chat.msg_ack_change` above 1. The receiver of a group
- * message is in `participant`; the key of the message carries our own LID instead.
+ * Receipts: wa-js wraps these handlers for `chat.msg_ack_change` above 1.
+ *
+ * In a group each member sends receipts of their own; who it was is in `participant`, while the key
+ * of the message carries our own LID. The message itself is delivered, or read, once it is so for
+ * all the others. getMessageACK (wa-js) and getInfo (whatsapp-web.js) tell who has come how far.
  */
 (({ module, values }) => {
-  const handler = (name, group) => (exports, ns) => {
+  const STEPS = [2, 3, 4]; // delivered, read, played
+
+  module('SimMemberReceipts', (exports, ns) => {
+    const others = (chat) => (
+      ns('WAWebGroupMetadataCollection').default.get(chat)?.participants.others() || []);
+
+    /** A member of the group has come to `ack`. */
+    exports.note = async (msg, participant, ack, t) => {
+      const all = { ...msg.memberReceipts };
+      const one = { ...all[participant.toString()] };
+      for (const step of STEPS) if (step <= ack && !one[step]) one[step] = t;
+      all[participant.toString()] = one;
+      msg.memberReceipts = all;
+      await ns('SimMessageTable').save(msg);
+      const members = others(msg.id.remote).map((member) => all[member.id.toString()] || {});
+      const common = STEPS.filter((step) => members.every((times) => times[step]));
+      if (members.length && common.length) msg.updateAck(Math.max(...common));
+    };
+
+    /** Who has come how far: `{ delivery, read, played, ...Remaining }` for the message `key`. */
+    exports.info = async (key) => {
+      const msg = ns('WAWebMsgCollection').MsgCollection.get(key)
+        || (await ns('SimMessageTable').load(key));
+      const { createWid } = ns('WAWebWidFactory');
+      const times = Object.entries(msg?.memberReceipts || {});
+      const [delivery, read, played] = STEPS.map((step) => times
+        .filter(([, one]) => one[step])
+        .map(([id, one]) => ({ id: createWid(id), t: one[step] })));
+      const all = key.remote.isGroup() ? others(key.remote).length : 0;
+      return {
+        id: key, delivery, read, played,
+        deliveryRemaining: Math.max(0, all - delivery.length),
+        readRemaining: Math.max(0, all - read.length),
+        playedRemaining: Math.max(0, all - played.length),
+      };
+    };
+  });
+
+  const stored = async (ns, id, remote, participant) => {
+    const key = new (ns('WAWebMsgKey').default)({ id, remote, fromMe: true, participant });
+    return ns('WAWebMsgCollection').MsgCollection.get(key) || ns('SimMessageTable').load(key);
+  };
+  const simple = (name) => (exports, ns) => {
     exports[name] = async ({ from, externalIds, ack }) => {
-      const MsgKey = ns('WAWebMsgKey').default;
-      const participant = group ? ns('WAWebUserPrefsMeUser').getMaybeMeLidUser() : undefined;
-      for (const id of externalIds) {
-        const key = new MsgKey({ id, remote: from, fromMe: true, participant });
-        const msg = ns('WAWebMsgCollection').MsgCollection.get(key)
-          || (await ns('SimMessageTable').load(key));
-        if (msg) msg.updateAck(ack);
-      }
+      for (const id of externalIds) (await stored(ns, id, from))?.updateAck(ack);
     };
   };
-  module('WAWebHandleDirectChatReceipt', handler('handleChatSimpleReceipt', false));
-  module('WAWebHandleGroupChatReceipt', handler('handleGroupSimpleReceipt', true));
-  module('WAWebHandleStatusChatReceipt', handler('handleStatusSimpleReceipt', false));
+  module('WAWebHandleDirectChatReceipt', simple('handleChatSimpleReceipt'));
+  module('WAWebHandleStatusChatReceipt', simple('handleStatusSimpleReceipt'));
+  module('WAWebHandleGroupChatReceipt', (exports, ns) => {
+    exports.handleGroupSimpleReceipt = async ({ from, externalIds, ack, participant, ts }) => {
+      for (const id of externalIds) {
+        const own = ns('WAWebUserPrefsMeUser').getMaybeMeLidUser();
+        const msg = await stored(ns, id, from, own);
+        if (msg && participant) await ns('SimMemberReceipts').note(msg, participant, ack, ts);
+      }
+    };
+  });
+  module('WAWebApiMessageInfoStore', (exports, ns) => {
+    exports.queryMsgInfo = (key) => ns('SimMemberReceipts').info(key);
+  });
   values('WAWebHandleSingleMsg', { handleSingleMsg: async () => null });
 })(self.Simulator);

@@ -71,6 +71,8 @@
       ],
       qr: () => {
         parts.code = element('div', { class: 'code' });
+        parts.typed = element('p', { hidden: true }, 'Or type this code on the phone: ',
+          element('strong', { class: 'link-code' }));
         return [
           element('section', { class: 'card' },
             element('div', { class: 'steps' },
@@ -80,6 +82,7 @@
                 element('li', {}, 'Open WhatsApp on the phone'),
                 element('li', {}, 'Choose Linked devices, then Link a device'),
                 element('li', {}, 'Point the phone at this code')),
+              parts.typed,
               element('p', { class: 'detail' }, 'This is the simulator. ',
                 element('a', { href: '/phone', target: '_blank' }, 'Play the phone'),
                 ' to link without one.')),
@@ -114,6 +117,8 @@
 
     const codeKey = () => (socket.state === 'UNPAIRED_IDLE' ? 'idle' : conn.ref || 'none');
     const paintCode = () => {
+      parts.typed.hidden = !conn.linkCode;
+      parts.typed.lastChild.textContent = (conn.linkCode || '').replace(/(.{4})(?=.)/, '$1-');
       const key = codeKey();
       const idle = key === 'idle';
       if (parts.code.dataset.key === key) return;

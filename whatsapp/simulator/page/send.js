@@ -55,7 +55,16 @@
   module('WAWebE2EProtoGenerator', (exports) => {
     /** The protobuf of a message; wa-js wraps this to put in what it adds. */
     exports.createMsgProtobuf = (msg) => {
-      if (msg.type === 'chat') return { extendedTextMessage: { text: msg.body } };
+      const contextInfo = msg.quotedStanzaID
+        ? { stanzaId: msg.quotedStanzaID, participant: String(msg.quotedParticipant) }
+        : undefined;
+      if (msg.type === 'chat') {
+        return {
+          extendedTextMessage: {
+            text: msg.body, title: msg.title, description: msg.description, contextInfo,
+          },
+        };
+      }
       return {
         [`${msg.type}Message`]: {
           caption: msg.caption,
@@ -63,6 +72,7 @@
           degreesLatitude: msg.lat,
           degreesLongitude: msg.lng,
           name: msg.loc,
+          contextInfo,
         },
       };
     };
@@ -186,16 +196,6 @@
     exports.msgFindAfter = (query) => exports.msgFindByDirection({ ...query, direction: 'after' });
   });
 
-  module('WAWebUpdateUnreadChatAction', (exports, ns) => {
-    exports.sendSeen = async ({ chat }) => {
-      if (!chat.unreadCount) return;
-      chat.unreadCount = 0;
-      ns('SimMessageTable').saveChat(chat);
-      await ns('SimComms').call('seen', { chat: chat.id.toString() }).catch(() => null);
-    };
-    exports.markUnread = async () => null;
-  });
-
   module('SimPendingSends', (exports, ns) => {
     /** Sends again, with the same ids, what a former page stored and never saw acknowledged. */
     exports.resend = async () => {
@@ -211,5 +211,4 @@
   });
 
   values('WAWebGetEphemeralFieldsMsgActionsUtils', { getEphemeralFields: () => ({}) });
-  values('WAWebQuotedMsgModelUtils', { getQuotedMsgObj: () => null });
 })(self.Simulator);
