@@ -7,11 +7,13 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tests.contract.rig import Sent, Session
+from whatsapp.driver import base
 from whatsapp.driver.chromium import ChromiumDriver
 from whatsapp.driver.launch import ChromiumConfig
+from whatsapp.simulator.client import media as attached
 from whatsapp.simulator.process import SimulatorProcess
 
 ROOT = Path(__file__).parents[2]
@@ -77,8 +79,80 @@ class ChromiumRig:
     def codes_run_out(self, session: Session) -> None:
         """They do by themselves."""
 
-    def inbound(self, account: str, phone: str, body: str, *, name: str = "Ana") -> None:
-        self.control.receive(phone, body, account=account, name=name)
+    def inbound(
+        self,
+        account: str,
+        phone: str,
+        body: str = "",
+        *,
+        name: str = "Ana",
+        kind: str = "",
+        group: str = "",
+        quoted: str = "",
+        location: base.Location | None = None,
+        media: base.MediaFile | None = None,
+        size: int | None = None,
+        gone: bool = False,
+    ) -> str:
+        file = media and attached(
+            media.data, media.mime, filename=media.filename, size=size, gone=gone
+        )
+        return self.control.receive(
+            phone,
+            body,
+            account=account,
+            group=group or None,
+            name=name,
+            quoted=quoted or None,
+            media=file,
+            location=_place(location) if location else None,
+            type=kind or None,
+        )
+
+    def write_on_phone(self, account: str, to: str, body: str) -> str:
+        return self.control.write_on_phone(account, to, body)
+
+    def make_group(
+        self,
+        account: str,
+        members: list[str],
+        *,
+        subject: str = "Customers",
+        admin: bool = False,
+        announce_only: bool = False,
+        hidden: str = "",
+    ) -> str:
+        people = [{"phone": phone, "hidden": phone == hidden} for phone in members]
+        return self.control.make_group(
+            subject,
+            [{"phone": account}, *people],
+            admins=[account] if admin else members[:1],
+            announce_only=announce_only,
+            description="Who buys",
+        )
+
+    def leave_group(self, group: str, phone: str) -> None:
+        self.control.leave(group, phone)
+
+    def make_admin(self, group: str, phone: str) -> None:
+        self.control.promote(group, phone)
+
+    def announce_only(self, group: str) -> None:
+        self.control.edit_group(group, announce_only=True)
+
+    def group_receipt(self, wa_id: str, ack: int, phone: str) -> None:
+        self.control.receipt([wa_id.split("_")[2]], int(ack), phone=phone)
+
+    def enter_code(self, phone: str, code: str) -> None:
+        self.control.enter_code(phone, code)
+
+    def is_typing(self, account: str, chat_id: str) -> bool:
+        mine = [
+            one["state"]
+            for one in self.control.state()["typing"]
+            if (f"+{one['account']}", one["chat"]) == (account, chat_id)
+        ]
+        return bool(mine) and mine[-1] == "composing"
 
     def receipt(self, wa_id: str, ack: int) -> None:
         self.control.receipt([wa_id.split("_")[2]], int(ack))
@@ -104,7 +178,7 @@ class ChromiumRig:
         if fate == "late":
             self.control.config(recipients={phone: {"ack_delay": 1.5 * self.impatience}})
             return
-        once = {"phone": phone, "times": 1}
+        once = {"times": 1} if phone.endswith("@g.us") else {"phone": phone, "times": 1}
         if fate == "nack":
             self.control.config(nack={"code": code, **once})
         else:
@@ -116,8 +190,34 @@ class ChromiumRig:
     def sent(self, wa_id: str) -> Sent | None:
         for one in self.control.messages():
             if one.key == wa_id:
-                digest = one.media.sha256 if one.media else ""
+                preview = one.preview
                 return Sent(
-                    f"+{one.to}", one.type, one.body, digest, len(one.attempts), one.deliveries
+                    f"+{one.to}" if one.to else "",
+                    one.type,
+                    one.body,
+                    one.media.sha256 if one.media else "",
+                    len(one.attempts),
+                    one.deliveries,
+                    chat=one.chat,
+                    quoted=one.quoted.id if one.quoted else "",
+                    location=_location(one.location) if one.location else None,
+                    preview=(
+                        (preview.url, preview.title, preview.description, preview.thumbnail_sha256)
+                        if preview
+                        else None
+                    ),
                 )
         return None
+
+
+def _place(location: base.Location) -> dict[str, Any]:
+    return {
+        "lat": location.latitude,
+        "lng": location.longitude,
+        "name": location.name,
+        "address": location.address,
+    }
+
+
+def _location(place: dict[str, Any]) -> base.Location:
+    return base.Location(place["lat"], place["lng"], place["name"], place["address"])

@@ -73,12 +73,18 @@ class Session:
 class Sent:
     """What reached WhatsApp's server under one message id."""
 
-    phone: str
+    phone: str  # empty for a group
     kind: str
     body: str
     sha256: str  # of the media's bytes, empty for a text
     attempts: int  # times it came
     copies: int  # times the recipient got it
+    chat: str = ""
+    quoted: str = ""  # stanza id
+    location: base.Location | None = None
+    preview: tuple[str, str, str, str] | None = (
+        None  # url, title, description, sha256 of its picture
+    )
 
 
 class Rig(Protocol):
@@ -101,7 +107,46 @@ class Rig(Protocol):
         """Make the next code come, where it does not by itself."""
 
     def codes_run_out(self, session: Session) -> None: ...
-    def inbound(self, account: str, phone: str, body: str, *, name: str = "Ana") -> None: ...
+    def inbound(
+        self,
+        account: str,
+        phone: str,
+        body: str = "",
+        *,
+        name: str = "Ana",
+        kind: str = "",
+        group: str = "",
+        quoted: str = "",
+        location: base.Location | None = None,
+        media: base.MediaFile | None = None,
+        size: int | None = None,
+        gone: bool = False,
+    ) -> str:
+        """`phone` writes; returns the stanza id. `size` is what a file is announced with, where it
+        lies; a file that is `gone` can be fetched no more."""
+
+    def write_on_phone(self, account: str, to: str, body: str) -> str:
+        """The owner writes to a phone or a group on the phone itself; returns the stanza id."""
+
+    def make_group(
+        self,
+        account: str,
+        members: list[str],
+        *,
+        subject: str = "Customers",
+        admin: bool = False,
+        announce_only: bool = False,
+        hidden: str = "",
+    ) -> str:
+        """A group of the account, an admin of it or not, and others; `hidden` is one of them whose
+        phone nobody sees. Returns its chat id."""
+
+    def leave_group(self, group: str, phone: str) -> None: ...
+    def make_admin(self, group: str, phone: str) -> None: ...
+    def announce_only(self, group: str) -> None: ...
+    def group_receipt(self, wa_id: str, ack: int, phone: str) -> None: ...
+    def enter_code(self, phone: str, code: str) -> None: ...
+    def is_typing(self, account: str, chat_id: str) -> bool: ...
     def receipt(self, wa_id: str, ack: int) -> None: ...
     def drop(self, account: str) -> None:
         """The socket breaks; the page may come back at once."""

@@ -17,6 +17,7 @@ class Talk(World):
         super().__init__(**options)
         self.files: dict[str, base.MediaFile] = {}  # wa_id -> what can be downloaded
         self.typed: list[Typing] = []
+        self.composing: dict[tuple[str, str], float] = {}  # account, chat -> until (monotonic)
         self.blocked: set[tuple[str, str]] = set()  # who, which account
         self.cold_locked: set[str] = set()  # accounts that may write only to who wrote to them
         self.wrote: set[tuple[str, str]] = set()  # account, who
@@ -166,6 +167,10 @@ class Talk(World):
                 location=location,
             )
 
+    def is_typing(self, account: str, chat_id: str) -> bool:
+        """Whether the other side of the chat sees "typing…" now."""
+        return self.composing.get((account, chat_id), 0.0) > self.monotonic()
+
     def _author(self, account: str, person: Person) -> str:
         return self.chat_of(account, person)
 
@@ -199,6 +204,7 @@ class Talk(World):
 
     def remember(self, device: Device, sent: Sent) -> None:
         """A page keeps what it sent: the next session on its profile finds it again."""
+        self.composing.pop((sent.account, sent.chat_id), None)
         person = None if sent.chat_id in self.groups else self.person_at(sent.chat_id)
         me = self.person(device.account)
         other = person or me
