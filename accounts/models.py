@@ -30,6 +30,27 @@ def validate_timezone(name: str) -> None:
         )
 
 
+def default_stop_words() -> list[str]:
+    """What people write to be left alone, in the languages of most tenants."""
+    return [
+        "STOP", "STOPP", "ARRÊT", "ARRÊTER", "ARRÊTEZ", "UNSUBSCRIBE", "DÉSABONNER",
+        "DÉSABONNEMENT", "DÉSINSCRIRE", "BAJA", "ABMELDEN", "ANNULLA",
+    ]  # fmt: skip
+
+
+def default_start_words() -> list[str]:
+    return ["START", "REPRENDRE"]
+
+
+def validate_texts_by_language(value: object) -> None:
+    """Refuse what is not ``{"fr": "a text"}``."""
+    if not isinstance(value, dict) or not all(
+        isinstance(language, str) and isinstance(text, str) and 0 < len(text.strip()) <= 4096
+        for language, text in value.items()
+    ):
+        raise ValidationError(_('Write languages and texts: {"fr": "C’est noté.", "en": "Noted."}'))
+
+
 class Tenant(models.Model):
     """A company that uses Relance. Nothing of one tenant is ever visible to another."""
 
@@ -56,6 +77,30 @@ class Tenant(models.Model):
         default=dict,
         blank=True,
         help_text=_('Variables of your own for templates, as {"offer": "-20 %%"}.'),
+    )
+    stop_words = ArrayField(
+        models.CharField(max_length=40),
+        default=default_stop_words,
+        blank=True,
+        help_text=_(
+            "A message that is one of these opts its writer out. Case and accents count not."
+        ),
+    )
+    start_words = ArrayField(
+        models.CharField(max_length=40),
+        default=default_start_words,
+        blank=True,
+        help_text=_("A message that is one of these opts its writer in again."),
+    )
+    stop_confirmation = models.JSONField(
+        default=dict,
+        blank=True,
+        validators=[validate_texts_by_language],
+        help_text=_("What confirms a stop, once, by language; empty: a text of Relance’s own."),
+    )
+    takeover_minutes = models.PositiveIntegerField(
+        default=120,
+        help_text=_("How long agent and sequences keep silent after a person wrote into a chat."),
     )
     created_at = models.DateTimeField(auto_now_add=True)
     # Sealed, so that it survives a rotation of the secrets that hashes could not survive.

@@ -51,6 +51,10 @@ class Verb(models.TextChoices):
     RETRIED = "retried", _("message tried again")
     SETTLED = "settled", _("uncertain message settled")
     OPTED_OUT = "opted_out", _("said stop")
+    OPTED_IN = "opted_in", _("said start")
+    # conversations
+    CHAT_TAKEN_OVER = "chat_taken_over", _("chat taken over")
+    CHAT_GIVEN_BACK = "chat_given_back", _("chat given back")
     # webhooks
     WEBHOOK_SECRET_ROTATED = "webhook_secret_rotated", _("webhook secret rotated")
     WEBHOOK_REPLAYED = "webhook_replayed", _("webhook events sent again")

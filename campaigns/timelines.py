@@ -151,7 +151,10 @@ def _person(target: Target, contact: Contact | None) -> Iterator[Entry]:
     if contact.opted_out_at is not None:
         yield Entry(contact.opted_out_at, "opted_out", _("Said stop"), contact.opt_out_reason)
     answers = Incoming.objects.filter(
-        account=target.account_id, contact=contact, sent_at__gte=target.enrolled_at
-    )
+        account=target.account_id,
+        contact=contact,
+        from_me=False,
+        sent_at__gte=target.enrolled_at,
+    ).exclude(chat_id__endswith="@g.us")
     for answer in answers.order_by("-sent_at")[:ANSWERS]:
         yield Entry(answer.sent_at, "answer", _("They wrote"), answer.body)

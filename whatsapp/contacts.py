@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
 
 from django.db import connection, transaction
 
 from accounts.activity import SYSTEM, Actor
-from whatsapp import outbox
+from whatsapp import outbox, suppression
 from whatsapp.models import Contact
-from whatsapp.signals import contact_opted_out
-
-STOP_WORDS = frozenset({"stop", "arret", "arreter", "unsubscribe", "desabonner", "desinscrire"})
+from whatsapp.signals import contact_opted_in, contact_opted_out
 
 
 def ensure(*, tenant_id: int, people: Mapping[str, str]) -> dict[str, int]:
@@ -39,13 +36,6 @@ def ensure(*, tenant_id: int, people: Mapping[str, str]) -> dict[str, int]:
     return dict(found.values_list("phone", "id"))
 
 
-def means_stop(text: str) -> bool:
-    """Whether a whole message is a wish to stop: one word, whatever its case, accents or dots."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    word = "".join(c for c in plain if c.isalpha() or c.isspace()).strip()
-    return word in STOP_WORDS
-
-
 def opt_out(contact: Contact, *, reason: str, actor: Actor = SYSTEM, now: datetime) -> bool:
     """Never write to `contact` again; False when they had opted out before.
 
@@ -62,4 +52,23 @@ def opt_out(contact: Contact, *, reason: str, actor: Actor = SYSTEM, now: dateti
         contact_opted_out.send(sender=Contact, contact=contact, actor=actor, now=now)
         queued = contact.messages.filter(state="queued").values_list("id", flat=True)
         outbox.cancel(list(queued), reason="opted_out", now=now)
+    return True
+
+
+def opt_in(contact: Contact, *, actor: Actor = SYSTEM, now: datetime) -> bool:
+    """They want to hear from the company again; False when nothing kept them from it.
+
+    What they left stays left: nothing that was cancelled is sent after all.
+    """
+    with transaction.atomic():
+        allowed = bool(contact.phone) and suppression.allow(contact.tenant, contact.phone)
+        changed = (
+            Contact.objects.filter(pk=contact.pk)
+            .exclude(opted_out_at=None)
+            .update(opted_out_at=None, opt_out_reason="")
+        )
+        if not changed and not allowed:
+            return False
+        contact.refresh_from_db()
+        contact_opted_in.send(sender=Contact, contact=contact, actor=actor, now=now)
     return True

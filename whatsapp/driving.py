@@ -106,8 +106,10 @@ def _work(pool: SessionPool, account: Account, session: Session) -> None:
 
 def _catch_up(session: Session) -> None:
     """What came while nobody listened has no event: ask for messages, and for receipts."""
-    # The page gives each message out once: what is not stored yet is kept here.
-    session.unstored += session.driver.unread(deadline=settings.WHATSAPP_CALL_SECONDS)
+    began = timezone.now()
+    session.unstored += session.driver.unread(
+        since=inbox.not_heard_since(session.account_id), deadline=settings.WHATSAPP_CALL_SECONDS
+    )
     while session.unstored:
         inbox.store_incoming(session.account_id, session.unstored[0], now=timezone.now())
         session.unstored.pop(0)
@@ -115,6 +117,7 @@ def _catch_up(session: Session) -> None:
         found = session.driver.lookup(sent.wa_id, deadline=settings.WHATSAPP_CALL_SECONDS)
         receipts.store_found(sent, found, now=timezone.now())
     session.caught_up = True
+    inbox.note_heard(session.account_id, until=began)
 
 
 def _recover(session: Session) -> None:
@@ -205,12 +208,12 @@ def _prepare(session: Session, message: Message) -> _Prepared | None:
     """Gather what the send needs; None after dealing with a message that cannot go now."""
     now = timezone.now()
     contact = message.contact
-    if contact is not None and contact.obstacle:
+    if message.obstacle:
         outbox.move(
             message,
             to=Message.State.CANCELLED,
             when=[Message.State.QUEUED],
-            error_code=contact.obstacle,
+            error_code=message.obstacle,
             ended_at=now,
             now=now,
         )

@@ -27,6 +27,9 @@ def handle(pool: SessionPool, session: Session, event: base.Event) -> None:
             receipts.store_receipt(account_id, event)
         case base.Incoming():
             inbox.store_incoming(account_id, event.message, now=now)
+            if session.caught_up:
+                # Events come in order, and what came before this session is stored.
+                inbox.note_heard(account_id, until=min(event.message.sent_at, now))
         case _ if not session.usable:
             # A worker that was frozen hears late: what its page says is of the past.
             log.info("event of a closed session", account_id=account_id)

@@ -3,60 +3,170 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, replace
-from datetime import datetime
+from dataclasses import fields, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 
-from whatsapp import contacts, suppression
+from accounts.activity import Actor
+from whatsapp import chats, contacts, stopping, suppression
 from whatsapp.driver.base import IncomingMessage, storable
-from whatsapp.models import Account, Contact, Incoming
+from whatsapp.failpoints import failpoint
+from whatsapp.models import Account, Attempt, Contact, Group, Incoming, Lease, Message
 from whatsapp.models.accounts import E164
+from whatsapp.signals import incoming_stored
+
+# The page's clock is WhatsApp's and knows whole seconds.
+CLOCKS_DIFFER = timedelta(minutes=10)
 
 
 def store_incoming(account_id: int, message: IncomingMessage, *, now: datetime) -> bool:
-    """Store a message once and act on a wish to stop. False when it was there already."""
-    if message.from_me:
-        return False  # the owner's own words are no answer of the contact's
-    account = Account.objects.select_related("tenant").get(pk=account_id)
-    texts: dict[str, Any] = {
-        name: storable(value) for name, value in asdict(message).items() if isinstance(value, str)
-    }
-    message = replace(message, **texts)
+    """Store a message once, heed a wish to stop, tell receivers. False when it was there already.
+
+    What the account's owner wrote on their phone is stored, too, and takes the chat over; what we
+    sent ourselves is not: the outbox has it.
+    """
+    account = Account.objects.select_related("tenant", "owner").get(pk=account_id)
+    message = _storable(message)
+    in_group = message.chat_id.endswith(chats.GROUP)
     with transaction.atomic():
         suppression.hold(account.tenant)
+        if message.from_me and _is_ours(account, message):
+            return False
         forgotten = suppression.suppressed(account.tenant, [message.phone]).get(message.phone)
         if forgotten is not None and message.sent_at <= forgotten:
             return False  # deleted here; the page still has it and tells it again
-        contact = _contact(account, message)
-        if forgotten is not None and contact is not None:
-            contacts.opt_out(contact, reason="asked to be forgotten", now=now)
-        _, created = Incoming.objects.get_or_create(
+        contact = _author(account, message) if in_group else _contact(account, message)
+        incoming, created = Incoming.objects.get_or_create(
             account=account,
             wa_id=message.wa_id[:200],
-            defaults={
-                "contact": contact,
-                "chat_id": message.chat_id[:100],
-                "phone": message.phone[:16],
-                "lid": message.lid[:40],
-                "name": message.name[:200],
-                "kind": message.kind[:20],
-                "body": message.body,
-                "sent_at": message.sent_at,
-                "received_at": now,
-            },
+            defaults=_fields(account, message, now=now) | {"contact": contact},
         )
-        if created and contact is not None and contacts.means_stop(message.body):
-            contacts.opt_out(contact, reason="said stop", now=now)
-    return created
+        if not created:
+            return False
+        if contact is not None and not in_group and not message.from_me:
+            _heed(contact, message, account=account, forgotten=forgotten is not None, now=now)
+        chat = chats.note_incoming(incoming)
+        if chat is not None and message.from_me:
+            chats.take_over(chat, actor=_owner(account), wrote_at=message.sent_at, now=now)
+        incoming_stored.send(sender=Incoming, incoming=incoming, chat=chat, now=now)
+        failpoint("incoming.before-commit")
+    return True
+
+
+def note_heard(account_id: int, *, until: datetime) -> None:
+    """All that came in before `until` is stored: the next catch-up need not ask for it."""
+    Lease.objects.filter(account_id=account_id).filter(
+        Q(heard_until=None) | Q(heard_until__lt=until)
+    ).update(heard_until=until)
+
+
+def not_heard_since(account_id: int) -> datetime | None:
+    """From when on something may have come in that is not stored; None: it was never linked."""
+    account = Account.objects.select_related("lease").get(pk=account_id)
+    lease = getattr(account, "lease", None)
+    if lease is None or lease.heard_until is None:
+        return account.linked_at
+    heard: datetime = lease.heard_until
+    return heard - CLOCKS_DIFFER
+
+
+def _storable(message: IncomingMessage) -> IncomingMessage:
+    texts: dict[str, Any] = {
+        field.name: storable(value)
+        for field in fields(message)
+        if isinstance(value := getattr(message, field.name), str)
+    }
+    return replace(message, **texts)
+
+
+def _fields(account: Account, message: IncomingMessage, *, now: datetime) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    if message.location is not None:
+        place = message.location
+        content = {
+            "latitude": place.latitude,
+            "longitude": place.longitude,
+            "name": storable(place.name)[:300],
+            "address": storable(place.address)[:300],
+        }
+    elif message.media is not None:
+        content = {
+            "mime": storable(message.media.mime)[:100],
+            "filename": storable(message.media.filename)[:200],
+            "size": message.media.size,
+        }
+    return {
+        "group": Group.objects.filter(account=account, chat_id=message.chat_id).first(),
+        "from_me": message.from_me,
+        "chat_id": message.chat_id[:100],
+        "phone": message.phone[:16],
+        "lid": message.lid[:40],
+        "author_phone": message.author_phone[:16],
+        "author_lid": message.author_lid[:40],
+        "name": message.name[:200],
+        "kind": message.kind[:20],
+        "body": message.body,
+        "content": content,
+        "quoted_wa_id": message.quoted[:200],
+        "media_state": Incoming.MediaState.WANTED if message.media is not None else "",
+        "sent_at": message.sent_at,
+        "received_at": now,
+    }
+
+
+def _is_ours(account: Account, message: IncomingMessage) -> bool:
+    """Whether the outbox sent it: what an earlier session of the profile sent comes back."""
+    if Message.objects.filter(account=account, wa_id=message.wa_id).exists():
+        return True
+    # A message that was tried under another id before keeps the newer one only.
+    around = (message.sent_at - timedelta(days=1), message.sent_at + timedelta(days=1))
+    return Attempt.objects.filter(
+        account=account, wa_id=message.wa_id, intent_at__range=around
+    ).exists()
+
+
+def _owner(account: Account) -> Actor:
+    if account.owner is None:
+        return Actor("system", f"phone of {account.name}")
+    return Actor("user", account.owner.get_username(), account.owner.pk)
+
+
+def _heed(
+    contact: Contact, message: IncomingMessage, *, account: Account, forgotten: bool, now: datetime
+) -> None:
+    """Act on a wish to stop or to start again."""
+    tenant = account.tenant
+    if stopping.means(message.body, tenant.start_words):
+        contacts.opt_in(contact, now=now)
+    elif forgotten:
+        contacts.opt_out(contact, reason="asked to be forgotten", now=now)
+    elif stopping.means(message.body, tenant.stop_words):
+        contacts.opt_out(contact, reason="said stop", now=now)
+        stopping.confirm(contact, account=account, now=now)
+
+
+def _author(account: Account, message: IncomingMessage) -> Contact | None:
+    """Who wrote into a group, if they are known: nobody becomes a contact by that."""
+    known = Contact.objects.filter(tenant=account.tenant)
+    phone, lid = message.author_phone or message.phone, message.author_lid or message.lid
+    if message.from_me:
+        return None
+    return (known.filter(phone=phone).first() if phone else None) or (
+        known.filter(lid=lid).first() if lid else None
+    )
 
 
 def _contact(account: Account, message: IncomingMessage) -> Contact | None:
     """The contact who wrote, by phone or else by LID; somebody unknown by phone is made."""
     known = Contact.objects.filter(tenant=account.tenant)
     if re.fullmatch(E164, message.phone):
-        ids = contacts.ensure(tenant_id=account.tenant_id, people={message.phone: message.name})
+        ids = contacts.ensure(
+            tenant_id=account.tenant_id,
+            people={message.phone: "" if message.from_me else message.name},
+        )
         if message.lid and not known.filter(lid=message.lid).exists():
             known.filter(pk=ids[message.phone], lid="").update(lid=message.lid)
         return known.get(pk=ids[message.phone])

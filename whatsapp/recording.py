@@ -10,7 +10,7 @@ from django.dispatch import receiver
 from accounts import activity
 from accounts.activity import Actor, Verb
 from whatsapp.models import Contact, Message
-from whatsapp.signals import contact_opted_out, message_changed
+from whatsapp.signals import contact_opted_in, contact_opted_out, message_changed
 
 State = Message.State
 
@@ -48,4 +48,11 @@ def on_contact_opted_out(*, contact: Contact, actor: Actor, now: datetime, **_: 
         subject=contact,
         detail={"reason": contact.opt_out_reason},
         now=now,
+    )
+
+
+@receiver(contact_opted_in)
+def on_contact_opted_in(*, contact: Contact, actor: Actor, now: datetime, **_: Any) -> None:
+    activity.record(
+        tenant_id=contact.tenant_id, verb=Verb.OPTED_IN, actor=actor, subject=contact, now=now
     )

@@ -76,7 +76,7 @@ def intend(message: Message, out: Outgoing, *, held: Held, day: dt.date) -> Inte
     contact has not opted out; raises usage of `day` (the day the reservation was made for) below
     the limit. Raises `Refused` with one of ``lease_lost``, ``account_stopped``, ``day_changed``,
     ``daily_limit``, ``message_gone`` (it is not queued any more, is held back, or its contact may
-    not be written to: `Contact.obstacle`).
+    not be written to: `Message.obstacle`).
     """
     before = time.monotonic()
     with transaction.atomic():
@@ -171,7 +171,8 @@ def _commit_to(
                   AND message.due_at <= %(now)s
                   AND NOT EXISTS (SELECT FROM whatsapp_contact AS contact
                                   WHERE contact.id = message.contact_id
-                                    AND (contact.opted_out_at IS NOT NULL
+                                    AND ((contact.opted_out_at IS NOT NULL
+                                          AND message.origin <> 'system')
                                          OR (contact.source = 'group'
                                              AND contact.lawful_basis = '')))
                 RETURNING message.id, message.attempts_made

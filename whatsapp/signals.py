@@ -18,6 +18,9 @@ message_played = Signal()
 # Arguments: contact (Contact), actor (Actor), now (datetime).
 contact_opted_out = Signal()
 
+# Sent inside the transaction that let them be written to again. Arguments as above.
+contact_opted_in = Signal()
+
 # Sent inside the transaction that changed it.
 # Arguments: account (Account), old_status (str), now (datetime).
 account_changed = Signal()
@@ -25,3 +28,16 @@ account_changed = Signal()
 # Sending of an account was resumed: places in any queue move on by the length of the pause.
 # Arguments: account (Account), paused_for (timedelta), now (datetime).
 sending_resumed = Signal()
+
+# Sent inside the transaction that stored it, once; a wish to stop has been heeded by then.
+# Arguments: incoming (Incoming), chat (Chat; None in a group), now (datetime).
+incoming_stored = Signal()
+
+# Sent inside the transaction: a person writes in this chat now, until `chat.taken_over_until`.
+# Comes again whenever that moves on.
+# Arguments: chat (Chat), actor (Actor), now (datetime).
+chat_taken_over = Signal()
+
+# Sent inside the transaction that ended a take-over early. One that runs out is not told.
+# Arguments: chat (Chat), actor (Actor), now (datetime).
+chat_given_back = Signal()

@@ -5,7 +5,7 @@ from django.db import IntegrityError, OperationalError, transaction
 from django.utils import timezone
 
 from whatsapp import inbox, upkeep
-from whatsapp.models import Contact, Incoming, Message
+from whatsapp.models import Contact, Incoming
 
 ACCOUNT, ANA = "+33639980001", "+33639980100"
 
@@ -59,17 +59,6 @@ def test_what_no_database_takes_holds_nothing_up(linked, world, worker, start_wo
     other.refresh_from_db()
     assert (message.state, other.state) == ("cancelled", "sent")
     assert Incoming.objects.get().name.startswith("An")
-
-
-def test_stop_cancels_what_is_queued_and_nothing_is_sent_any_more(linked, world, worker, write):
-    message = write(linked, ANA)
-    world.inbound(ACCOUNT, ANA, "Stop")
-    worker.settle()
-    worker.drive(linked)
-    message.refresh_from_db()
-    assert message.state == Message.State.CANCELLED
-    assert Contact.objects.get(phone=ANA).opted_out_at is not None
-    assert world.record == []
 
 
 def test_somebody_known_by_lid_only_is_matched_to_the_contact_that_has_it(linked, world, worker):

@@ -91,22 +91,6 @@ def test_whoever_says_stop_gets_nothing_more_from_the_tenant(account, write):
     assert other.state == State.QUEUED
 
 
-@pytest.mark.parametrize(
-    ("text", "stops"),
-    [
-        ("STOP", True),
-        (" stop. ", True),
-        ("Arrêt", True),
-        ("DÉSABONNER", True),
-        ("don't stop", False),
-        ("stopper demain ?", False),
-        ("", False),
-    ],
-)
-def test_a_whole_message_of_one_word_means_stop(text, stops):
-    assert contacts.means_stop(text) is stops
-
-
 def test_contacts_are_made_once_per_phone(tenant):
     first = contacts.ensure(tenant_id=tenant.pk, people={"+33639980101": "Ana"})
     again = contacts.ensure(

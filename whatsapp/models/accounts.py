@@ -208,6 +208,7 @@ class Lease(models.Model):
     memory = models.PositiveBigIntegerField(
         null=True, help_text=_("Bytes its browser took when it was last measured, each minute")
     )
+    heard_until = models.DateTimeField(null=True, help_text=_("All that came in before is stored."))
     lease_until = models.DateTimeField(null=True)
     taken_at = models.DateTimeField(null=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 from django.db import models
@@ -15,8 +16,17 @@ from whatsapp.models.groups import Group
 from whatsapp.models.messages import Media
 
 
+class ChatQuerySet(models.QuerySet["Chat"]):
+    def taken_over(self, *, now: datetime) -> ChatQuerySet:
+        """Those in which a person writes: no agent answers, no sequence goes on."""
+        return self.filter(taken_over_until__gt=now)
+
+
 class Chat(models.Model):
     """The conversation of one account with one contact.
+
+    Begun by the first message of theirs, or the first that somebody wrote to them by hand; what
+    campaigns send is part of it, but begins none and moves no `last_outgoing_at`.
 
     While somebody has taken it over (`taken_over_until` in the future) no agent answers and no
     sequence writes there.
@@ -33,6 +43,8 @@ class Chat(models.Model):
     taken_over_until = models.DateTimeField(null=True, blank=True)
     taken_over_by = models.CharField(max_length=150, blank=True)
 
+    objects = ChatQuerySet.as_manager()
+
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(
@@ -46,12 +58,17 @@ class Chat(models.Model):
     def __str__(self) -> str:
         return f"{self.account} – {self.contact}"
 
+    def is_taken_over(self, *, now: datetime) -> bool:
+        return self.taken_over_until is not None and self.taken_over_until > now
+
 
 class Incoming(models.Model):
     """A message somebody sent to an account, stored once whatever path it came by.
 
-    With `from_me` it is one that the owner wrote on their own phone. In a group, `author_phone`
-    and `author_lid` say who wrote it. `content` is that of `Message`.
+    With `from_me` it is one that the owner wrote on their own phone; `contact` is the other
+    person all the same. In a group (`chat_id` ends in ``@g.us``) `contact` is its author where
+    they are known, and `author_phone` and `author_lid` say who wrote it. `content` is that of
+    `Message`; of a file it has ``{"mime", "filename", "size"}`` as its sender announced them.
     """
 
     class MediaState(models.TextChoices):
@@ -81,6 +98,10 @@ class Incoming(models.Model):
     quoted_wa_id = models.CharField(max_length=200, blank=True, db_default="")
     media = models.ForeignKey(Media, on_delete=models.PROTECT, null=True, blank=True)
     media_state = models.CharField(max_length=10, choices=MediaState, blank=True, db_default="")
+    media_tries = models.PositiveSmallIntegerField(default=0, db_default=0)
+    media_error = models.CharField(
+        max_length=60, blank=True, db_default="", help_text=_("Why its file is not there")
+    )
     sent_at = models.DateTimeField()
     received_at = models.DateTimeField()
 
@@ -90,6 +111,7 @@ class Incoming(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["account", "-sent_at"], name="incoming_recent"),
+            models.Index(fields=["contact", "-sent_at"], name="incoming_of_contact"),
             models.Index(
                 fields=["account"], condition=Q(media_state="wanted"), name="incoming_media_wanted"
             ),

@@ -264,6 +264,15 @@ class Message(models.Model):
             raise ValueError("a message goes to a contact or to a group")
         return recipient
 
+    @property
+    def obstacle(self) -> str:
+        """`Contact.obstacle`, which the one confirmation of a stop passes (stopping.py)."""
+        if self.contact is None:
+            return ""
+        why = self.contact.obstacle
+        confirms = why == "opted_out" and self.origin == self.Origin.SYSTEM
+        return "" if confirms else why
+
 
 class Attempt(models.Model):
     """One intent to send a message: committed before the send, finished after it.
