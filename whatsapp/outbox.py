@@ -28,6 +28,7 @@ from whatsapp import doorbells
 from whatsapp.failpoints import failpoint
 from whatsapp.models import Account, Contact, Group, Media, Message
 from whatsapp.signals import message_changed, messages_cancelled
+from whatsapp.standing import with_standing
 
 # Priorities: lower goes first. Answers, then what people write, then sequences, then broadcasts.
 AGENT, DIRECT, SEQUENCE, BROADCAST = -2, -1, 0, 1
@@ -176,11 +177,11 @@ def queue(
 def next_due(account_id: int) -> Message | None:
     """The queued message of the account that goes first now, by the database's clock.
 
-    With its contact, its file, and its account as that is now.
+    With its contact, its file, its account as that is now, and their `standing`.
     """
     return (
-        Message.objects.filter(account_id=account_id, state=Message.State.QUEUED)
-        .extra(where=["due_at <= clock_timestamp()"])
+        with_standing(Message.objects.filter(account_id=account_id, state=Message.State.QUEUED))
+        .extra(where=["whatsapp_message.due_at <= clock_timestamp()"])
         .select_related("contact", "group", "media", "account__tenant")
         .order_by("priority", "due_at", "id")
         .first()
