@@ -78,7 +78,10 @@ async function storedSince(chat, since) {
 }
 async function stored(chat, count) {
   const kept = await WPP.chat.getMessages(chat.id, { count }).catch(() => []);
-  const all = new Map([...kept, ...chat.msgs.getModelsArray()].map((m) => [text(m.id), m]));
+  // It begins before the last message, which it has only when that one is in memory.
+  const last = chat.lastReceivedKey && await messageBy(text(chat.lastReceivedKey)).catch(() => null);
+  const known = [...kept, ...chat.msgs.getModelsArray(), ...(last ? [last] : [])];
+  const all = new Map(known.map((m) => [text(m.id), m]));
   return [...all.values()].sort((a, b) => a.t - b.t);
 }
 
