@@ -35,7 +35,8 @@ from accounts.models import Tenant
 from campaigns.models import Delivery, Referral, Target
 from whatsapp import outbox
 from whatsapp.failpoints import failpoint
-from whatsapp.models import Message
+from whatsapp.models import Message, WebhookEndpoint
+from whatsapp.webhooks import outgoing
 
 log = structlog.get_logger(__name__)
 
@@ -190,7 +191,30 @@ def end_locked(
             detail={"reason": reason},
             now=now,
         )
+        _tell(tenant_id, ids, reason=reason, now=now)
     return cancelled
+
+
+def _tell(tenant_id: int, target_ids: Sequence[int], *, reason: str, now: datetime) -> None:
+    """The company's own systems (webhooks): one event for each."""
+    if not outgoing.wanted(tenant_id, WebhookEndpoint.Event.TARGET_EXITED):
+        return
+    rows = Target.objects.filter(pk__in=target_ids).select_related("referral")
+    for target in rows.order_by("pk"):
+        outgoing.emit(
+            tenant_id=tenant_id,
+            event=WebhookEndpoint.Event.TARGET_EXITED,
+            object_type="target",
+            object_id=target.pk,
+            data={
+                "target": target.pk,
+                "campaign": target.campaign_id,
+                "referral": target.referral.external_id,
+                "reason": reason,
+                "stepsDone": target.steps_done,
+            },
+            now=now,
+        )
 
 
 def _exit_people(

@@ -56,6 +56,8 @@ SIDEBAR: list[dict[str, Any]] = [
             _link(_("Users"), "accounts_user", "manage_accounts", permission=_superuser),
             _link(_("API keys"), "accounts_apikey", "vpn_key"),
             _link(_("Service keys"), "accounts_servicekey", "key"),
+            _link(_("Webhooks"), "whatsapp_webhookendpoint", "webhook"),
+            _link(_("Webhook log"), "whatsapp_webhookdelivery", "receipt_long"),
         ],
     },
     {

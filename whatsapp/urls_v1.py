@@ -1,6 +1,6 @@
 from django.urls import path
 
-from whatsapp.api import accounts
+from whatsapp.api import accounts, webhooks
 
 urlpatterns = [
     path("accounts", accounts.AccountsView.as_view(), name="accounts"),
@@ -16,4 +16,14 @@ urlpatterns = [
     path("accounts/<int:pk>/resume", accounts.AccountResumeView.as_view(), name="resume"),
     path("accounts/<int:pk>/limits", accounts.AccountLimitsView.as_view(), name="limits"),
     path("accounts/<int:pk>/usage", accounts.AccountUsageView.as_view(), name="usage"),
+    path("webhooks", webhooks.WebhooksView.as_view(), name="webhooks"),
+    path("webhooks/<int:pk>", webhooks.WebhookView.as_view(), name="webhook"),
+    path("webhooks/<int:pk>/secret", webhooks.WebhookSecretView.as_view(), name="webhook-secret"),
+    path("webhooks/<int:pk>/test", webhooks.WebhookTestView.as_view(), name="webhook-test"),
+    path(
+        "webhooks/<int:pk>/deliveries",
+        webhooks.WebhookDeliveriesView.as_view(),
+        name="webhook-deliveries",
+    ),
+    path("webhooks/<int:pk>/replay", webhooks.WebhookReplayView.as_view(), name="webhook-replay"),
 ]

@@ -43,7 +43,7 @@ def secret_page(model_admin: Any, request: HttpRequest, key: Any) -> HttpRespons
             "key": key,
             "secret": key.issued_secret,
             "opts": model_admin.opts,
-            "back": reverse(f"admin:accounts_{model_admin.opts.model_name}_changelist"),
+            "back": reverse(f"admin:{model_admin.opts.label_lower.replace('.', '_')}_changelist"),
         },
     )
     response["Cache-Control"] = "no-store"

@@ -8,7 +8,8 @@ from campaigns.exits import ExitResult
 from campaigns.models import Payment, Referral, Target
 from tests.campaigns.conftest import move, to_sending
 from tests.factories import DAY, HOUR, NOW, make_referral, make_referrer, make_target, make_tenant
-from whatsapp.models import Message
+from whatsapp.models import Message, WebhookEvent
+from whatsapp.webhooks import endpoints
 
 pytestmark = pytest.mark.django_db
 
@@ -106,3 +107,19 @@ def test_no_queued_message_of_an_ended_target_exists(target, message):
     leave(target)
     left = Message.objects.filter(state="queued", delivery__target__state="exited")
     assert not left.exists()
+
+
+def test_the_companys_own_systems_hear_who_left_and_why(db):
+    target = make_target()
+    endpoints.create(
+        tenant=target.tenant, name="CRM", url="https://crm.example/", events=["target.exited"],
+        now=NOW,
+    )  # fmt: skip
+
+    exits.exit_targets([target.pk], reason="by_hand", now=NOW)
+    exits.exit_targets([target.pk], reason="by_hand", now=NOW)
+
+    (event,) = WebhookEvent.objects.all()
+    assert (event.type, event.object_id) == ("target.exited", str(target.pk))
+    assert event.data["referral"] == target.referral.external_id
+    assert event.data["reason"] == "by_hand"

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import hmac
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 Answer = Callable[["Call"], int]
 
 
@@ -28,13 +27,11 @@ class Call:
         return json.loads(self.body)
 
     def is_signed_with(self, secret: str) -> bool:
-        """As a receiver checks it: docs/how-to/webhooks.md."""
-        key = base64.b64decode(secret.removeprefix("whsec_"))
-        signed = f"{self.headers['webhook-id']}.{self.headers['webhook-timestamp']}.".encode()
-        made = base64.b64encode(hmac.digest(key, signed + self.body, "sha256")).decode()
-        fresh = abs(time.time() - int(self.headers["webhook-timestamp"])) < 300
-        given = self.headers["webhook-signature"].split(" ")
-        return fresh and any(hmac.compare_digest(f"v1,{made}", one) for one in given)
+        """As our documentation tells receivers to check it, word for word."""
+        guide = (REPOSITORY / "docs/how-to/webhooks.md").read_text()
+        documented: dict[str, Any] = {}
+        exec(guide.partition("```python\n")[2].partition("```")[0], documented)  # noqa: S102
+        return bool(documented["is_ours"](self.headers, self.body, secret))
 
 
 @dataclass

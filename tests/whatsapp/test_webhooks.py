@@ -11,11 +11,11 @@ from accounts.models import Activity
 from tests.whatsapp.receiver import listening
 from whatsapp import contacts, messages, outbox, receipts
 from whatsapp.driver.base import Ack, Receipt
-from whatsapp.models import Contact, WebhookDelivery, WebhookEndpoint, WebhookEvent
+from whatsapp.models import Contact, Incoming, WebhookDelivery, WebhookEndpoint, WebhookEvent
 from whatsapp.webhooks import delivery, endpoints
 from whatsapp.webhooks.outgoing import emit
 
-EVERYTHING = [event for event in WebhookEndpoint.Event.values if event != "webhook.test"]
+EVERYTHING = WebhookEndpoint.Event.values
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +89,20 @@ def test_a_message_cancelled_by_hand_is_told(linked, write, crm, receiver):
     delivery.deliver(crm.pk)
 
     assert "message.cancelled" in receiver.types
+
+
+def test_what_somebody_writes_is_told_once(linked, world, worker, crm, receiver):
+    world.inbound(linked.phone, "+33639980100", "Bonjour")
+    worker.drive(linked)
+    worker.settle()
+
+    delivery.deliver(crm.pk)
+
+    (said,) = [call.said for call in receiver.calls if call.said["type"] == "incoming.received"]
+    incoming = Incoming.objects.get()
+    assert said["data"]["incoming"] == incoming.pk
+    assert said["data"]["contact"] == incoming.contact_id
+    assert "Bonjour" not in str(said)
 
 
 def test_nobody_is_told_what_was_rolled_back(tenant, crm, receiver):

@@ -37,7 +37,6 @@ class WebhookEndpoint(models.Model):
         ACCOUNT_STATUS = "account.status", _("status of an account changed")
         CONTACT_OPTED_OUT = "contact.opted_out", _("contact asked for no more messages")
         TARGET_EXITED = "target.exited", _("follow-up ended")
-        TEST = "webhook.test", _("test")
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="webhook_endpoints")
     name = models.CharField(max_length=80, help_text=_("Which system it is: CRM"))
@@ -81,9 +80,11 @@ class WebhookEvent(models.Model):
     endpoint that wants it is called.
     """
 
+    TEST: ClassVar = "webhook.test"
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="webhook_events")
-    type = models.CharField(max_length=30, choices=WebhookEndpoint.Event)
+    type = models.CharField(max_length=30, help_text=_("One of the events, or webhook.test"))
     object_type = models.CharField(max_length=20, help_text=_("message, incoming, account, …"))
     object_id = models.CharField(max_length=40)
     contact = models.ForeignKey(

@@ -39,7 +39,7 @@ def check(*, url: str, events: Sequence[str]) -> None:
         Place.of(url, ports=fetcher().ports)
     except CannotFetch as error:
         raise BadEndpoint("url", error.code, str(error)) from error
-    known = set(Event.values) - {Event.TEST}
+    known = set(Event.values)
     if not events:
         raise BadEndpoint("events", "required", "choose at least one event")
     for event in events:
@@ -136,7 +136,7 @@ def test(endpoint: WebhookEndpoint, *, now: datetime) -> WebhookDelivery:
     with transaction.atomic():
         event = WebhookEvent.objects.create(
             tenant=endpoint.tenant,
-            type=Event.TEST,
+            type=WebhookEvent.TEST,
             object_type="webhook",
             object_id=str(endpoint.pk),
             data={"endpoint": endpoint.name},

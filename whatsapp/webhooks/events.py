@@ -9,11 +9,12 @@ from typing import Any
 from django.dispatch import receiver
 
 from accounts.activity import Actor
-from whatsapp.models import Account, Contact, Message
+from whatsapp.models import Account, Chat, Contact, Incoming, Message
 from whatsapp.models.webhooks import WebhookEndpoint
 from whatsapp.signals import (
     account_changed,
     contact_opted_out,
+    incoming_stored,
     message_changed,
     message_played,
     messages_cancelled,
@@ -79,6 +80,30 @@ def tell_message(message: Message, event: Event, *, now: datetime) -> None:
             "deliveredAt": message.delivered_at,
             "readAt": message.read_at,
             "playedAt": message.played_at,
+        },
+        now=now,
+    )
+
+
+@receiver(incoming_stored)
+def on_incoming_stored(*, incoming: Incoming, chat: Chat | None, now: datetime, **_: Any) -> None:
+    """What others wrote; what the owner wrote on their own phone is no news to the company."""
+    if incoming.from_me:
+        return
+    emit(
+        tenant_id=incoming.account.tenant_id,
+        event=Event.INCOMING_RECEIVED,
+        object_type="incoming",
+        object_id=incoming.pk,
+        contact_id=incoming.contact_id,
+        data={
+            "incoming": incoming.pk,
+            "account": incoming.account_id,
+            "contact": incoming.contact_id,
+            "chat": chat.pk if chat else None,
+            "group": incoming.group_id,
+            "kind": incoming.kind,
+            "sentAt": incoming.sent_at,
         },
         now=now,
     )

@@ -11,9 +11,17 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection
 
 from whatsapp import doorbells
+from whatsapp.models import WebhookEndpoint
 
 # How long an endpoint may be away before an event is a dead letter.
 KEEP_TRYING = timedelta(hours=24)
+
+
+def wanted(tenant_id: int, event: str) -> bool:
+    """Whether anybody is to be told: asked before rows are read for many events at once."""
+    return WebhookEndpoint.objects.filter(
+        tenant_id=tenant_id, active=True, events__contains=[event]
+    ).exists()
 
 
 def emit(
