@@ -345,7 +345,10 @@ class Gallery:
     def developers(self) -> None:
         self.open("/api/docs/", "/api/relance/connect")
         self.keep("api-docs")
-        self.driver.get(f"{self.play.simulator_url}/phone")
+        amina = Account.objects.get(name="amina").phone.lstrip("+")
+        self.driver.get(f"{self.play.simulator_url}/phone?phone={amina}")
+        self.reads("owner of a linked account")
+        self.press("#chats .chat")
         self.reads("Amina")
         self.keep("simulator-phone")
 

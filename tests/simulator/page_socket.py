@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, overload
 
 from aiohttp import ClientWebSocketResponse, WSMsgType
@@ -180,3 +181,27 @@ def _test_of(story: Story, options: dict[str, Any]) -> Test:
     test.__name__ = story.__name__
     test.__doc__ = story.__doc__
     return test
+
+
+Half = Callable[[Bench], Awaitable[str | None]]
+
+
+def told_over_a_kill(
+    file: Path, before: Half, after: Callable[[Bench, str], Awaitable[None]]
+) -> None:
+    """`before` on one simulator, gives the device's token; `after` on the next, with that. The
+    first is left as it stands, sockets open."""
+
+    def bench() -> tuple[Simulator, TestClient[Any, Any]]:
+        simulator = Simulator(Options(state_file=file))
+        return simulator, TestClient(TestServer(simulator.app(), host="127.0.0.1"))
+
+    async def tell() -> None:
+        first, killed = bench()
+        async with killed:
+            token = await before(Bench(first, killed))
+            second, going_on = bench()
+            async with going_on:
+                await after(Bench(second, going_on), token or "")
+
+    asyncio.run(tell())

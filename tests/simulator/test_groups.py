@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.simulator.page_socket import ANA, BOB, ME, Bench, on_bench
-from tests.simulator.test_restart import told_over_a_kill
+from tests.simulator.page_socket import ANA, BOB, ME, Bench, on_bench, told_over_a_kill
 
 SOMEBODY = "33639980003"
 OPS = "120363000000000001@g.us"

@@ -92,7 +92,7 @@ def test_nothing_is_wider_than_a_small_phone(simulator: SimulatorProcess, page: 
     def overhang() -> int:
         return int(
             page.driver.execute_script(
-                "return document.documentElement.scrollWidth - window.innerWidth"
+                "const page = document.documentElement; return page.scrollWidth - page.clientWidth"
             )
         )
 
@@ -108,7 +108,101 @@ def test_nothing_is_wider_than_a_small_phone(simulator: SimulatorProcess, page: 
     find(page, ".chat").click()
     find(page, ".bubble")
     on_chat = overhang()
-    page.driver.get(f"{simulator.url}/phone")
-    find(page, "#devices form")
+    page.driver.get(f"{simulator.url}/phone?phone={ANA}")
+    find(page, "#handset .chat").click()
+    find(page, "#talk .bubble")
 
     assert (on_qr, on_chat, overhang()) == (0, 0, 0)
+
+
+def test_a_person_talks_to_an_account_from_another_phone_and_in_a_group(
+    simulator: SimulatorProcess, page: WaJsPage
+) -> None:
+    control = simulator.control
+    control.config(delivered_after=0)
+    page.driver.set_window_size(1100, 900)
+    control.scan(ME, ref=page.wait_for_code(), name="Camille")
+    page.wait_for_main()
+    group = control.make_group("Godparents", [ME, {"phone": ANA, "name": "Ana"}])
+    preview = {
+        "title": "Spring",
+        "description": "What is new",
+        "matchedText": "https://example.org",
+    }
+    page.send_text(f"{ANA}@c.us", "Look: https://example.org", linkPreview=preview)
+    page.send_text(group, "Who comes?")
+
+    page.driver.switch_to.new_window("tab")
+    page.driver.get(f"{simulator.url}/phone")
+    field = find(page, "#whose")
+    field.send_keys("+33 6 39 98 00 02")
+    field.submit()
+    page.wait_for("document.querySelectorAll('#chats .chat').length === 2")
+
+    def say(chat: str, text: str) -> list[str]:
+        """Open a conversation, write, and give what it shows once that is there."""
+        rows = page.driver.find_elements(By.CSS_SELECTOR, "#chats .chat")
+        next(row for row in rows if chat in row.text).click()
+        page.wait_for(f"document.querySelector('#talk .bar strong').textContent === {chat!r}")
+        find(page, "#talk .compose input").send_keys(text)
+        find(page, "#talk .compose button").click()
+        page.wait_for(f"document.querySelector('#talk').textContent.includes({text!r})")
+        return [b.text for b in page.driver.find_elements(By.CSS_SELECTOR, "#talk .bubble .text")]
+
+    private = say("Camille", "Nice!")
+    card = find(page, "#talk .bubble .link strong").text
+    shared = say("Godparents", "Me")
+    control.wait_until(lambda state: state["totals"]["read"] == 2, op="record")
+    told = [(m["from"], m["chat"], m["body"]) for m in control.inbound_messages()]
+
+    assert private == ["Look: https://example.org", "Nice!"]
+    assert card == "Spring"
+    assert shared == ["Who comes?", "Me"]
+    assert told == [(ANA, f"{ANA}@c.us", "Nice!"), (ANA, group, "Me")]
+    assert page.complaints() == []
+
+
+def test_the_owner_of_an_account_writes_from_their_own_phone(
+    simulator: SimulatorProcess, page: WaJsPage
+) -> None:
+    control = simulator.control
+    control.scan(ME, ref=page.wait_for_code(), name="Camille")
+    page.wait_for_main()
+    web = page.driver.current_window_handle
+
+    page.driver.switch_to.new_window("tab")
+    page.driver.get(f"{simulator.url}/phone?phone={ME}")
+    find(page, "#other input").send_keys("+33 6 39 98 00 02")
+    find(page, "#other button").click()
+    find(page, "#talk .compose input").send_keys("From my own phone")
+    find(page, "#talk .compose button").click()
+    find(page, "#talk .bubble.mine")
+    page.driver.switch_to.window(web)
+    find(page, ".chat").click()
+    shown = find(page, ".bubble.mine .text").text
+
+    assert shown == "From my own phone"
+    assert [m["to"] for m in control.inbound_messages()] == [ANA]
+
+
+def test_a_browser_is_linked_on_the_phone_s_page_by_typing_its_code(
+    simulator: SimulatorProcess, page: WaJsPage
+) -> None:
+    page.wait_for_code()
+    code = page.run("return await WPP.conn.genLinkDeviceCodeForPhoneNumber(A[0])", ME)
+    web = page.driver.current_window_handle
+
+    page.driver.switch_to.new_window("tab")
+    page.driver.get(f"{simulator.url}/phone")
+    typed = find(page, "#waiting input[name=code]")
+    typed.send_keys("0000-0000")
+    typed.submit()
+    page.wait_for("document.querySelector('#message').textContent.startsWith('code:')")
+    typed = find(page, "#waiting input[name=code]")
+    typed.clear()
+    typed.send_keys(code)
+    typed.submit()
+    simulator.control.wait_for_online(ME)
+    page.driver.switch_to.window(web)
+
+    page.wait_for_main()

@@ -6,35 +6,10 @@ is written at an orderly end only.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 
-from tests.simulator.page_socket import ANA, ME, Bench
+from tests.simulator.page_socket import ANA, ME, told_over_a_kill
 from whatsapp.simulator.server import Options, Simulator
-
-Half = Callable[[Bench], Awaitable[str | None]]
-
-
-def told_over_a_kill(file: Path, before: Half, after: Callable[[Bench, str], Awaitable[None]]):
-    """`before` on one simulator, gives the device's token; `after` on the next, with that."""
-
-    def bench() -> tuple[Simulator, TestClient]:
-        simulator = Simulator(Options(state_file=file))
-        return simulator, TestClient(TestServer(simulator.app(), host="127.0.0.1"))
-
-    async def tell() -> None:
-        first, killed = bench()
-        async with killed:
-            token = await before(Bench(first, killed))
-            second, going_on = bench()
-            async with going_on:
-                await after(Bench(second, going_on), token or "")
-
-    asyncio.run(tell())
 
 
 @pytest.fixture

@@ -9,12 +9,15 @@ Rooms:
 
 * `wids` phone numbers, LIDs and the ids made of them;
 * `behaviour` how the pretended WhatsApp answers, and how it fails on request;
-* `state` accounts, linked devices and the record; `directory` who is on WhatsApp;
-* `media` decrypts what was uploaded, so that a test can compare bytes;
-* `sessions` one WebSocket each: pairing, sending, receipts;
-* `server` routes, page, content security policy, upload;
-* `control` the control API for tests, demo and benchmarks (`control_input` reads its requests);
-  `client` its Python side;
+* `state` accounts, linked devices and the record, of `entities`; `persistence` and `journal` keep
+  them over a restart; `directory` who is on WhatsApp;
+* `outgoing` what pages send, `incoming` what others write, `groups` who is where together;
+* `media` encrypts and decrypts files, so that a test can compare bytes;
+* `sessions` one WebSocket each: pairing, calls, what is pushed;
+* `server` routes, page, content security policy, upload and download;
+* `control` the control API for tests, demo and benchmarks, `control_people` its ops about people
+  (`control_input` reads the requests); `conversations` what one phone shows;
+* `client` its Python side (`client_people`, `client_call`), `record` what that tells;
 * `process` runs it all as a subprocess; `tls` a certificate for web.whatsapp.com, made at run time;
 * `page/` what the browser loads.
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
+from whatsapp.simulator import conversations
 from whatsapp.simulator.behaviour import BehaviourError
 from whatsapp.simulator.control_input import (
     Answer,
@@ -48,6 +49,7 @@ class Control:
             "scan": self.scan,
             "enter_code": self.enter_code,
             "state": self.state,
+            "phone": self.phone,
             "record": self.record,
             "config": self.config,
             "directory": self.directory,
@@ -151,6 +153,37 @@ class Control:
         await self._wait(body)
         world = self.world
         return {
+            **self._links(),
+            "directory": world.directory.describe(),
+            "config": world.behaviour.describe(),
+            "sockets": len(world.lines),
+            "offline": world.is_offline(),
+            "groups": [asdict(group) for group in world.groups.values()],
+            "blocked": [{"phone": person, "account": a} for person, a in sorted(world.blocked)],
+            "seen": world.seen,
+            "typing": [asdict(t) for t in world.typing],
+            "inbound": [m.describe() for m in world.inbound],
+            "totals": world.totals(),
+        }
+
+    async def phone(self, body: dict[str, Any]) -> Answer:
+        """What `phone` shows: its conversations, and the lines of the one whose id is `open`."""
+        await self._wait(body)
+        listed: list[conversations.Conversation] = []
+        if body.get("phone"):
+            listed = conversations.conversations(self.world, phone_in(body, "phone"))
+        shown = next((c for c in listed if c.id == body.get("open")), None)
+        return {
+            **self._links(),
+            "phones": conversations.phones(self.world),
+            "conversations": [c.describe() for c in listed],
+            "lines": [asdict(line) for line in shown.lines] if shown else [],
+        }
+
+    def _links(self) -> Answer:
+        """Codes that are shown, accounts, and the browsers that are linked to them."""
+        world = self.world
+        return {
             "revision": world.revision,
             "now": world.now(),
             "waiting": [
@@ -189,16 +222,6 @@ class Control:
                 }
                 for d in world.devices.values()
             ],
-            "directory": world.directory.describe(),
-            "config": world.behaviour.describe(),
-            "sockets": len(world.lines),
-            "offline": world.is_offline(),
-            "groups": [asdict(group) for group in world.groups.values()],
-            "blocked": [{"phone": person, "account": a} for person, a in sorted(world.blocked)],
-            "seen": world.seen,
-            "typing": [asdict(t) for t in world.typing],
-            "inbound": [m.describe() for m in world.inbound],
-            "totals": world.totals(),
         }
 
     async def record(self, body: dict[str, Any]) -> Answer:

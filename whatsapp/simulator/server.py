@@ -74,10 +74,15 @@ SCRIPTS = (
     "linking.js",
     "compat-wa-js.js",
     "compat-whatsapp-web-js.js",
+    "names.js",
     "screen-parts.js",
     "screen.js",
     "boot.js",
 )
+
+
+# The phone is drawn with the same pieces.
+PHONE_SCRIPTS = ("loader.js", "names.js", "screen-parts.js", "phone.js", "phone-links.js")
 
 
 class HostRefusedError(ValueError):
@@ -164,7 +169,8 @@ class Simulator:
 
     async def phone(self, _request: web.Request) -> web.Response:
         nonce = secrets.token_urlsafe(12)
-        return self._html("phone.html", nonce=nonce, scripts=self.assets.script("phone.js", nonce))
+        scripts = [self.assets.script(name, nonce) for name in PHONE_SCRIPTS]
+        return self._html("phone.html", nonce=nonce, scripts="\n".join(scripts))
 
     def _html(self, template: str, *, nonce: str, scripts: str, **values: str) -> web.Response:
         text = self.assets.template(template).substitute(

@@ -160,6 +160,10 @@
       return raw;
     };
 
+    /** Orders messages in memory as `rowsOf` does those of the database. */
+    exports.compare = (one, other) => one.t - other.t
+      || (positions.get(one) || one.storedSequence) - (positions.get(other) || other.storedSequence);
+
     exports.save = (msg) => ns('SimStore').put('message', exports.row(msg));
 
     /** The stored message with this key, or null. */

@@ -1,123 +1,212 @@
 'use strict';
-/** The page /phone: a person plays the phones through the control API. */
-(() => {
-  const WAIT = 25; // seconds a long poll lasts
-  const FIRST_PHONE = 33639980001; // from the range that French authorities keep for fiction
-  const by = (id) => document.getElementById(id);
+/**
+ * The page /phone: a person takes somebody's phone in hand, an account's owner's or anybody else's,
+ * reads its conversations and writes. `phone-links.js` draws the codes and the linked browsers.
+ */
+(({ module }) => {
+  module('SimPhone', (exports, ns) => {
+    const WAIT = 25; // seconds a long poll lasts
+    const PAUSE = 250; // ms between two drawings
+    const { element, avatar, bubble, summary, tick, time } = ns('SimParts');
+    const written = ns('SimNames').phone;
+    const by = (id) => document.getElementById(id);
 
-  const element = (name, attributes, ...children) => {
-    const made = document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) {
-      if (key.startsWith('on')) made.addEventListener(key.slice(2), value);
-      else made.setAttribute(key, value);
-    }
-    made.append(...children);
-    return made;
-  };
+    let phone = new URLSearchParams(location.search).get('phone') || '';
+    let open = ''; // id of the conversation that is shown
+    let last = null; // the answer that is drawn
+    let asked = 0; // which question the answers are for: older ones come too late
 
-  const shown = (digits) => (digits.startsWith('33')
-    ? `+33 ${digits.slice(2, 3)} ${digits.slice(3).replace(/(..)(?=.)/g, '$1 ')}`
-    : `+${digits}`);
+    exports.tell = (text) => {
+      by('message').textContent = text;
+      by('message').hidden = !text;
+    };
 
-  const tell = (text) => {
-    by('message').textContent = text;
-    by('message').hidden = !text;
-  };
+    /** One op of the control API; says what went wrong, if it did. */
+    exports.ask = async (op, body) => {
+      const answer = await fetch(`/__sim/${op}`, {
+        method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body),
+      });
+      const read = await answer.json();
+      exports.tell(read.ok ? '' : read.error);
+      return read;
+    };
 
-  const ask = async (op, body) => {
-    const answer = await fetch(`/__sim/${op}`, {
-      method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body),
+    // ---------------------------------------------------------------- whose phone
+
+    const known = () => last.phones.find((one) => one.phone === phone);
+    const isOwner = () => last.accounts.some((account) => account.phone === phone);
+
+    const take = (digits) => {
+      phone = digits.replace(/\D/g, '');
+      open = '';
+      history.replaceState(null, '', phone ? `?phone=${phone}` : location.pathname);
+      look();
+    };
+
+    const drawPhones = () => {
+      const label = (one) => (one.name ? `${one.name} · ${written(one.phone)}` : written(one.phone));
+      by('known').replaceChildren(...last.phones.map((one) => (
+        element('option', { value: written(one.phone) }, one.name))));
+      by('quick').replaceChildren(...last.phones.slice(0, 8).map((one) => element('button', {
+        class: 'plain', 'aria-pressed': one.phone === phone ? 'true' : 'false',
+        onclick: () => take(one.phone),
+      }, label(one))));
+      by('handset').hidden = !phone;
+      if (!phone) return;
+      const name = known()?.name || written(phone);
+      by('owner').replaceChildren(avatar(name, phone), element('span', { class: 'who' },
+        element('strong', {}, name),
+        element('span', { class: 'detail' },
+          `${written(phone)}${isOwner() ? ', owner of a linked account' : ''}`)));
+      by('other').hidden = !isOwner();
+    };
+
+    // ---------------------------------------------------------------- conversations
+
+    const titleOf = (id) => {
+      const conversation = last.conversations.find((one) => one.id === id);
+      const title = conversation ? conversation.title : id.split('@')[0];
+      return /^\d+$/.test(title) ? written(title) : title;
+    };
+
+    const plain = (line) => ({
+      ...line.location,
+      ...line.preview,
+      type: line.type,
+      t: line.at,
+      ack: line.ack,
+      [line.type === 'chat' ? 'body' : 'caption']: line.body,
+      filename: line.media?.filename,
+      loc: line.location && [line.location.name, line.location.address].filter(Boolean).join('\n'),
+      quotedMsg: line.quoted && { type: 'chat', body: line.quoted.body },
     });
-    const read = await answer.json();
-    tell(read.ok ? '' : read.error);
-    return read;
-  };
 
-  const freePhone = (accounts) => {
-    const taken = new Set(accounts.map((account) => account.phone));
-    let phone = FIRST_PHONE;
-    while (taken.has(String(phone))) phone += 1;
-    return String(phone);
-  };
-
-  const waitingTile = (waiting, phone) => {
-    const scan = (event) => {
-      event.preventDefault();
-      const fields = event.target.elements;
-      ask('scan', { ref: waiting.ref, phone: fields.phone.value, name: fields.name.value });
+    const row = (conversation) => {
+      const title = titleOf(conversation.id);
+      const { last: line, unread } = conversation;
+      return element('li', {}, element('button', {
+        class: 'chat', 'aria-current': conversation.id === open ? 'true' : undefined,
+        onclick: () => show(conversation.id),
+      },
+      avatar(title, conversation.id),
+      element('span', { class: 'line' },
+        element('strong', {}, title), element('time', {}, time(line?.at, { day: true }))),
+      element('span', { class: 'line' },
+        element('span', { class: 'preview' },
+          line?.mine ? tick(line.ack) : null, line ? summary(plain(line)) : 'Nothing yet'),
+        unread ? element('span', { class: 'count', 'aria-label': 'unread' }, String(unread)) : null)));
     };
-    const number = element('input', { name: 'phone', 'aria-label': 'Phone number', inputmode: 'tel' });
-    number.value = shown(phone);
-    const name = element('input', { name: 'name', 'aria-label': 'Name' });
-    name.value = 'Camille';
-    const button = element('button', { class: 'primary' });
-    const label = () => { button.textContent = `Scan as ${number.value}`; };
-    number.addEventListener('input', label);
-    label();
-    const code = encodeURIComponent(waiting.text || waiting.ref);
-    return element('article', { class: 'tile' },
-      element('div', { class: 'code' }, element('img', { alt: '', src: `/qr.svg?text=${code}` })),
-      element('div', { class: 'grow' },
-        element('strong', {}, `Code ${waiting.ref.slice(2, 10)}…`),
-        element('div', { class: 'detail' },
-          `waiting since ${new Date(waiting.since * 1000).toLocaleTimeString()}`),
-        element('form', { onsubmit: scan }, number, name, button)));
-  };
 
-  const deviceTile = (device, account) => {
-    const write = (event) => {
-      event.preventDefault();
-      const fields = event.target.elements;
-      ask('inbound', { account: device.account, from: fields.from.value, body: fields.body.value })
-        .then((answer) => { if (answer.ok) fields.body.value = ''; });
+    const show = (id) => {
+      open = id;
+      by('talk').replaceChildren();
+      look();
     };
-    const from = element('input', { name: 'from', 'aria-label': 'From', placeholder: 'From' });
-    from.value = '+33 6 39 98 00 99';
-    const text = element('input', { name: 'body', 'aria-label': 'Message', placeholder: 'Message' });
-    const state = device.online ? 'connected' : `away, ${device.queued} waiting`;
-    return element('article', { class: 'tile' },
-      element('div', { class: 'grow' },
-        element('strong', {}, `${account.name} · ${shown(device.account)}`),
-        element('div', { class: 'detail' },
-          element('span', { class: device.online ? 'dot on' : 'dot' }), state),
-        element('form', { onsubmit: write }, from, text,
-          element('button', { class: 'plain' }, 'Write to it'))),
-      element('button', {
-        class: 'plain', onclick: () => ask('read_all', { account: device.account }),
-      }, 'Read everything'),
-      element('button', {
-        class: 'plain', onclick: () => ask('logout', { account: device.account }),
-      }, 'Remove'));
-  };
 
-  const fill = (id, tiles, empty) => {
-    // Somebody types: their words are not to be wiped away by a new drawing.
-    if (by(id).contains(document.activeElement) && document.activeElement.tagName === 'INPUT') return;
-    by(id).replaceChildren(...(tiles.length ? tiles : [element('p', { class: 'detail' }, empty)]));
-  };
+    const send = async (event) => {
+      event.preventDefault();
+      const field = event.target.elements.text;
+      const body = field.value.trim();
+      if (!body) return;
+      const other = open.split('@')[0];
+      const answer = isOwner()
+        ? await exports.ask('write_on_phone', {
+          account: phone, to: open.endsWith('@g.us') ? open : other, body,
+        })
+        : await exports.ask('receive', {
+          from: phone, body, ...(open.endsWith('@g.us') ? { group: open } : { account: other }),
+        });
+      if (answer.ok) field.value = '';
+    };
 
-  const draw = (state) => {
-    const phone = freePhone(state.accounts);
-    fill('waiting', state.waiting.map((waiting) => waitingTile(waiting, phone)),
-      'No browser shows a code now.');
-    fill('devices', state.devices.map((device) => deviceTile(
-      device, state.accounts.find((account) => account.phone === device.account))),
-    'None yet.');
-  };
+    const frame = () => {
+      const title = titleOf(open);
+      by('talk').replaceChildren(
+        element('header', { class: 'bar' },
+          element('button', { class: 'back', 'aria-label': 'Back', onclick: () => show('') }, '‹'),
+          avatar(title, open),
+          element('strong', {}, title)),
+        element('ol', { class: 'lines' }),
+        element('form', { class: 'compose', onsubmit: send },
+          element('input', {
+            name: 'text', placeholder: 'Type a message', autocomplete: 'off', 'aria-label': 'Message',
+          }),
+          element('button', { class: 'primary' }, 'Send')));
+    };
 
-  const watch = async (revision) => {
-    const query = revision === undefined ? '' : `?after_revision=${revision}&timeout=${WAIT}`;
-    let next = revision;
-    try {
-      const state = await (await fetch(`/__sim/state${query}`)).json();
-      if (!state.ok) throw new Error(state.error);
-      if (state.revision !== revision) draw(state);
-      next = state.revision;
-    } catch (error) {
-      tell(`The simulator does not answer: ${error.message}`);
-      next = undefined;
-    }
-    setTimeout(watch, next === undefined ? 2000 : 250, next);
-  };
-  watch();
-})();
+    const drawTalk = () => {
+      by('handset').dataset.open = open ? 'talk' : 'list';
+      if (!open) {
+        by('talk').replaceChildren(element('p', { class: 'notice' }, 'Choose a chat'));
+        return;
+      }
+      if (!by('talk').querySelector('.lines')) frame();
+      const conversation = last.conversations.find((one) => one.id === open);
+      by('talk').querySelector('form').hidden = conversation ? !conversation.may_write : false;
+      const lines = by('talk').querySelector('.lines');
+      lines.replaceChildren(...last.lines.map((line) => bubble(plain(line), {
+        id: line.id,
+        mine: line.mine,
+        author: !line.mine && open.endsWith('@g.us') && (line.name || written(line.author)),
+      })));
+      lines.scrollTop = lines.scrollHeight;
+      const unread = last.lines.filter((line) => !line.read).map((line) => line.id);
+      if (unread.length) exports.ask('receipt', { ids: unread, ack: 3, phone });
+    };
+
+    const draw = () => {
+      drawPhones();
+      if (phone) {
+        by('chats').replaceChildren(...last.conversations.map(row));
+        drawTalk();
+      }
+      ns('SimPhoneLinks').draw(last);
+    };
+
+    // ---------------------------------------------------------------- following the simulator
+
+    /** Look now, and again with every change, until somebody looks at something else. */
+    const look = async () => {
+      asked += 1;
+      const mine = asked;
+      let revision;
+      while (mine === asked) {
+        try {
+          const body = { phone: phone || undefined, open: open || undefined };
+          if (revision !== undefined) Object.assign(body, { after_revision: revision, timeout: WAIT });
+          const answer = await (await fetch('/__sim/phone', {
+            method: 'POST',
+            headers: { 'Content-Type': 'application/json' },
+            body: JSON.stringify(body),
+          })).json();
+          if (mine !== asked) return;
+          if (!answer.ok) throw new Error(answer.error);
+          if (answer.revision !== revision) {
+            last = answer;
+            draw();
+          }
+          revision = answer.revision;
+        } catch (error) {
+          const silent = error instanceof TypeError; // as fetch says it
+          exports.tell(silent ? 'The simulator does not answer.' : error.message);
+          revision = undefined;
+        }
+        await new Promise((resolve) => { setTimeout(resolve, revision === undefined ? 2000 : PAUSE); });
+      }
+    };
+
+    exports.start = () => {
+      by('pick').addEventListener('submit', (event) => {
+        event.preventDefault();
+        take(by('whose').value);
+      });
+      by('other').addEventListener('submit', (event) => {
+        event.preventDefault();
+        const to = event.target.elements.to.value.replace(/\D/g, '');
+        if (to) show(`${to}@c.us`);
+      });
+      if (phone) by('whose').value = written(phone);
+      look();
+    };
+  });
+})(self.Simulator);

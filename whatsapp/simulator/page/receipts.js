@@ -10,8 +10,10 @@
   const STEPS = [2, 3, 4]; // delivered, read, played
 
   module('SimMemberReceipts', (exports, ns) => {
-    const others = (chat) => (
-      ns('WAWebGroupMetadataCollection').default.get(chat)?.participants.others() || []);
+    /** Those whom a message to the group is for: who comes later does not count. */
+    exports.expected = (chat) => Object.fromEntries(
+      (ns('WAWebGroupMetadataCollection').default.get(chat)?.participants.others() || [])
+        .map((member) => [member.id.toString(), {}]));
 
     /** A member of the group has come to `ack`. */
     exports.note = async (msg, participant, ack, t) => {
@@ -21,9 +23,8 @@
       all[participant.toString()] = one;
       msg.memberReceipts = all;
       await ns('SimMessageTable').save(msg);
-      const members = others(msg.id.remote).map((member) => all[member.id.toString()] || {});
-      const common = STEPS.filter((step) => members.every((times) => times[step]));
-      if (members.length && common.length) msg.updateAck(Math.max(...common));
+      const common = STEPS.filter((step) => Object.values(all).every((times) => times[step]));
+      if (common.length) msg.updateAck(Math.max(...common));
     };
 
     /** Who has come how far: `{ delivery, read, played, ...Remaining }` for the message `key`. */
@@ -35,12 +36,12 @@
       const [delivery, read, played] = STEPS.map((step) => times
         .filter(([, one]) => one[step])
         .map(([id, one]) => ({ id: createWid(id), t: one[step] })));
-      const all = key.remote.isGroup() ? others(key.remote).length : 0;
+      const all = times.length;
       return {
         id: key, delivery, read, played,
-        deliveryRemaining: Math.max(0, all - delivery.length),
-        readRemaining: Math.max(0, all - read.length),
-        playedRemaining: Math.max(0, all - played.length),
+        deliveryRemaining: all - delivery.length,
+        readRemaining: all - read.length,
+        playedRemaining: all - played.length,
       };
     };
   });

@@ -1,40 +1,7 @@
 'use strict';
-/** Pieces of the screen that people see: names, times, ticks, bubbles. Clients never use them. */
+/** Pieces of the screen that people see: times, ticks, bubbles. Clients never use them. */
 (({ module }) => {
-  module('SimNames', (exports, ns) => {
-    // Country code, then the sizes of the groups people write in.
-    const WRITTEN = { 33: [1, 2, 2, 2, 2], 44: [4, 6], 1: [3, 3, 4], 49: [3, 4, 4], 34: [3, 3, 3] };
-
-    /** '33639980001' -> '+33 6 39 98 00 01'. */
-    exports.phone = (digits) => {
-      const country = Object.keys(WRITTEN)
-        .sort((one, other) => other.length - one.length)
-        .find((code) => digits.startsWith(code));
-      if (!country) return `+${digits}`;
-      const groups = [];
-      let at = country.length;
-      for (const size of WRITTEN[country]) {
-        if (at < digits.length) groups.push(digits.slice(at, at + size));
-        at += size;
-      }
-      return [`+${country}`, ...groups, digits.slice(at)].filter(Boolean).join(' ');
-    };
-
-    const contactName = (wid) => (
-      ns('WAWebContactCollection').ContactCollection.get(wid)?.name);
-
-    /** A name for a person: the address book's, or the phone number. */
-    exports.person = (wid) => {
-      const known = ns('WAWebApiContact').getPhoneNumber(wid);
-      if (!known) return `~${wid.user}`;
-      return contactName(known) || exports.phone(known.user);
-    };
-
-    exports.chatTitle = (chat) => (
-      chat.name || (chat.id.isGroup() ? 'Group' : exports.person(chat.id)));
-  });
-
-  module('SimParts', (exports, ns) => {
+  module('SimParts', (exports) => {
     const SVG = 'http://www.w3.org/2000/svg';
 
     /** `element('p', { class: 'x', onclick: f }, 'text', child)`. */
@@ -107,6 +74,7 @@
     /** One line for the chat list. */
     exports.summary = (msg) => {
       if (msg.type === 'chat') return msg.body || '';
+      if (msg.type === 'gp2') return CHANGES[msg.subtype] || '';
       const text = captionOf(msg) || (msg.type === 'document' && msg.filename) || msg.loc;
       return text ? `${(MARKS[msg.type] || msg.type).split(' ')[0]} ${text}` : MARKS[msg.type] || msg.type;
     };
@@ -119,11 +87,18 @@
         ? element('a', { href: part, target: '_blank', rel: 'noreferrer noopener' }, part)
         : part));
 
+    const preview = (msg) => msg.title && element('span', { class: 'link' },
+      msg.thumbnail && element('img', { alt: '', src: `data:image/jpeg;base64,${msg.thumbnail}` }),
+      element('strong', {}, msg.title),
+      element('span', { class: 'detail' }, msg.description || ''));
+
     const content = (msg) => {
       const text = captionOf(msg);
       const caption = text ? element('span', { class: 'text' }, ...withLinks(text)) : null;
       switch (msg.type) {
-        case 'chat': return [element('span', { class: 'text' }, ...withLinks(msg.body || ''))];
+        case 'chat': return [
+          preview(msg), element('span', { class: 'text' }, ...withLinks(msg.body || '')),
+        ];
         case 'image': return [
           msg.body
             ? element('img', { class: 'photo', alt: '', src: `data:image/jpeg;base64,${msg.body}` })
@@ -135,22 +110,33 @@
           element('span', { class: 'detail' }, `${msg.lat}, ${msg.lng}`),
         ];
         default: return [
-          element('span', { class: 'file' }, exports.summary({ ...msg.attributes, caption: '' })),
+          element('span', { class: 'file' }, exports.summary({ ...msg, caption: '' })),
           caption,
         ];
       }
     };
 
-    /** A message as it stands in a conversation. */
-    exports.bubble = (msg) => {
-      const mine = msg.id.fromMe;
-      const author = !mine && msg.id.remote.isGroup() && msg.author;
-      return element('li', { class: `bubble ${mine ? 'mine' : 'theirs'}`, 'data-id': msg.id.toString() },
-        author && element('span', { class: 'author' }, ns('SimNames').person(msg.author)),
-        ...content(msg),
-        element('span', { class: 'meta' },
-          element('time', {}, exports.time(msg.t)),
-          mine ? exports.tick(msg.ack) : null));
+    /**
+     * A message as it stands in a conversation. `msg` has the fields of a message, as plain data;
+     * `author` is the name to show above it.
+     */
+    exports.bubble = (msg, { id, mine, author }) => element('li',
+      { class: `bubble ${mine ? 'mine' : 'theirs'}`, 'data-id': id },
+      author && element('span', { class: 'author' }, author),
+      msg.quotedMsg && element('span', { class: 'quote' }, exports.summary(msg.quotedMsg)),
+      ...content(msg),
+      element('span', { class: 'meta' },
+        element('time', {}, exports.time(msg.t)),
+        mine ? exports.tick(msg.ack) : null));
+
+    const CHANGES = {
+      create: 'The group was made', add: 'came in', remove: 'was removed', leave: 'left',
+      promote: 'is an admin now', demote: 'is no admin any more',
+      announce: 'Who may write has changed', subject: 'The group is called',
     };
+
+    /** A change of the group, between the messages; `people` are the names of those it is about. */
+    exports.note = (msg, people) => element('li', { class: 'note', 'data-id': msg.id.toString() },
+      [people.join(', '), CHANGES[msg.subtype] || msg.subtype, msg.body].filter(Boolean).join(' '));
   });
 })(self.Simulator);

@@ -10,7 +10,7 @@
     const SHARE = 0.05; // of the page's time that drawing may take
     const MOST_CHATS = 200;
     const MOST_MESSAGES = 200;
-    const { element, tick, time, avatar, bubble, summary } = ns('SimParts');
+    const { element, tick, time, avatar, bubble, note, summary } = ns('SimParts');
     const names = ns('SimNames');
     const conn = ns('WAWebConnModel').Conn;
     const socket = ns('WAWebSocketModel').Socket;
@@ -218,6 +218,16 @@
       ns('WAWebSendTextMsgChatAction').sendTextMsgToChat(open, text);
     };
 
+    const line = (msg) => {
+      if (msg.type === 'gp2') {
+        const people = msg.subtype === 'create' ? [] : msg.recipients || [];
+        return note(msg, people.map((id) => names.person(ns('WAWebWidFactory').createWid(id))));
+      }
+      const { fromMe, remote } = msg.id;
+      const author = !fromMe && remote.isGroup() && msg.author && names.person(msg.author);
+      return bubble(msg.attributes, { id: msg.id.toString(), mine: fromMe, author });
+    };
+
     const paintTalk = () => {
       if (!open) {
         parts.talk.replaceChildren(element('p', { class: 'notice' }, 'Choose a chat'));
@@ -237,12 +247,18 @@
               name: 'text', placeholder: 'Type a message', autocomplete: 'off',
               'aria-label': 'Message',
             }),
-            element('button', { class: 'primary' }, 'Send')));
+            element('button', { class: 'primary' }, 'Send')),
+          element('p', { class: 'banner' }));
       }
+      const [form, banner] = [...parts.talk.children].slice(-2);
+      form.hidden = !open.canSend;
+      banner.hidden = open.canSend;
+      banner.textContent = open.isReadOnly
+        ? 'You are not in this group any more.' : 'Only admins may write in this group.';
       const sorted = open.msgs.toArray()
-        .sort((one, other) => one.t - other.t)
+        .sort(ns('SimMessageTable').compare)
         .slice(-MOST_MESSAGES);
-      parts.lines.replaceChildren(...sorted.map(bubble));
+      parts.lines.replaceChildren(...sorted.map(line));
       parts.lines.scrollTop = parts.lines.scrollHeight;
     };
 

@@ -132,6 +132,7 @@
         const { Msg } = ns('WAWebMsgModel');
         const msg = ns('WAWebMsgCollection').MsgCollection.add(new Msg(raw))[0];
         if (!msg) throw new Error('ModelCreateError Msg');
+        if (chat.id.isGroup()) msg.memberReceipts = ns('SimMemberReceipts').expected(chat.id);
         await ns('SimMessageTable').save(msg);
         return msg;
       });
