@@ -7,7 +7,7 @@ import hmac
 import secrets
 import zoneinfo
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
@@ -245,6 +245,11 @@ class ServiceNonce(models.Model):
         return self.nonce
 
 
+def scopes() -> list[tuple[str, Any]]:
+    """Choices by a function, so that a new scope needs no migration."""
+    return list(ApiKey.Scope.choices)
+
+
 class ApiKey(models.Model):
     """What a company's own program calls the API with (api_keys.py). Revoked, never deleted."""
 
@@ -262,6 +267,10 @@ class ApiKey(models.Model):
         ACTIVITY_READ = "activity:read", _("read the activity log")
         STATS_READ = "stats:read", _("read figures")
         PEOPLE_WRITE = "people:write", _("export and delete a person's data")
+        CONTACTS_READ = "contacts:read", _("read contacts")
+        CONTACTS_WRITE = "contacts:write", _("change contacts and what they agreed to")
+        GROUPS_READ = "groups:read", _("read groups and their members")
+        GROUPS_WRITE = "groups:write", _("discover and label groups")
         WEBHOOKS_READ = "webhooks:read", _("see webhooks and their log")
         WEBHOOKS_WRITE = "webhooks:write", _("add, change and replay webhooks")
 
@@ -270,7 +279,7 @@ class ApiKey(models.Model):
     key_id = models.CharField(max_length=20, unique=True, editable=False)
     digest = models.CharField(max_length=64, editable=False)
     role = models.CharField(max_length=8, choices=Membership.Role, default=Membership.Role.AGENT)
-    scopes = ArrayField(models.CharField(max_length=20, choices=Scope), default=list)
+    scopes = ArrayField(models.CharField(max_length=20, choices=scopes), default=list)
     created_by = models.ForeignKey(
         User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )

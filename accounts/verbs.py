@@ -59,6 +59,16 @@ class Verb(models.TextChoices):
     WEBHOOK_SECRET_ROTATED = "webhook_secret_rotated", _("webhook secret rotated")
     WEBHOOK_REPLAYED = "webhook_replayed", _("webhook events sent again")
     WEBHOOK_SWITCHED_OFF = "webhook_switched_off", _("webhook switched off: it failed for days")
+    # contacts and groups
+    BASIS_RECORDED = "basis_recorded", _("lawful basis recorded")
+    BASIS_WITHDRAWN = "basis_withdrawn", _("lawful basis withdrawn")
+    CONTACTS_MERGED = "contacts_merged", _("two contacts found to be one person")
+    CONTACTS_IMPORTED = "contacts_imported", _("contacts imported")
+    CONTACTS_EXPORTED = "contacts_exported", _("contacts exported")
+    DISCOVERY_REQUESTED = "discovery_requested", _("groups asked for")
+    GROUPS_DISCOVERED = "groups_discovered", _("groups discovered")
+    MEMBERS_REQUESTED = "members_requested", _("members of a group asked for")
+    MEMBERS_SCRAPED = "members_scraped", _("members of a group taken over")
     # following up
     REFERRALS_IMPORTED = "referrals_imported", _("referrals imported")
     ENROLLED = "enrolled", _("referrals enrolled")

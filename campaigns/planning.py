@@ -178,7 +178,7 @@ def _room(accounts: dict[int, Account], *, now: datetime) -> dict[int, int]:
         .annotate(n=Count("id"))
     )
     return {
-        pk: max(0, account.limit_per_day - used.get(pk, 0) - waiting.get(pk, 0))
+        pk: max(0, account.limit_on(days[pk]) - used.get(pk, 0) - waiting.get(pk, 0))
         for pk, account in accounts.items()
     }
 

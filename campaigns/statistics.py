@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.db import connection
 from django.db.models import Count, Max, QuerySet, Value
 from django.db.models.functions import Concat
@@ -20,6 +19,7 @@ from django.db.models.functions import Concat
 from accounts.models import Tenant
 from campaigns.models import Step, Target
 from whatsapp.models import Account, Message
+from whatsapp.models.pace import limit_on_sql
 
 ONE_DAY = dt.timedelta(days=1)
 
@@ -216,28 +216,26 @@ def accounts(tenant_ids: Collection[int]) -> Accounts:
 
 def usage(tenant_ids: Collection[int], *, now: datetime, fullest: int = 10) -> Usage:
     """What linked accounts sent today, each against its limit; the `fullest` by name."""
+    day = "(%(now)s AT TIME ZONE tenant.timezone)::date"
     with connection.cursor() as cursor:
         cursor.execute(
-            """
-            SELECT account.id, account.name, tenant.id, tenant.name,
-                   coalesce(usage.count, 0) AS used,
-                   coalesce(account.daily_limit, %(limit)s) AS daily_limit,
-                   sum(coalesce(usage.count, 0)) OVER (),
-                   sum(coalesce(account.daily_limit, %(limit)s)) OVER (),
-                   count(*) OVER ()
-            FROM whatsapp_account AS account
-            JOIN accounts_tenant AS tenant ON tenant.id = account.tenant_id
-            LEFT JOIN whatsapp_usage AS usage ON usage.account_id = account.id
-                 AND usage.day = (%(now)s AT TIME ZONE tenant.timezone)::date
-            WHERE account.tenant_id = ANY(%(tenants)s) AND account.enabled
-              AND account.status = ANY(%(linked)s)
-            ORDER BY coalesce(usage.count, 0)::float
-                     / greatest(coalesce(account.daily_limit, %(limit)s), 1) DESC,
-                     account.name, account.id
+            f"""
+            WITH linked AS (
+                SELECT account.id, account.name, tenant.id AS tenant_id, tenant.name AS tenant,
+                       coalesce(usage.count, 0) AS used, {limit_on_sql(day)} AS daily_limit
+                FROM whatsapp_account AS account
+                JOIN accounts_tenant AS tenant ON tenant.id = account.tenant_id
+                LEFT JOIN whatsapp_usage AS usage ON usage.account_id = account.id
+                     AND usage.day = {day}
+                WHERE account.tenant_id = ANY(%(tenants)s) AND account.enabled
+                  AND account.status = ANY(%(linked)s)
+            )
+            SELECT *, sum(used) OVER (), sum(daily_limit) OVER (), count(*) OVER ()
+            FROM linked
+            ORDER BY used::float / greatest(daily_limit, 1) DESC, name, id
             LIMIT %(fullest)s
-            """,
+            """,  # noqa: S608  numbers of the settings
             {
-                "limit": settings.WHATSAPP_DAILY_LIMIT,
                 "now": now,
                 "tenants": list(tenant_ids),
                 "linked": list(Account.LINKED_STATUSES),

@@ -118,6 +118,8 @@ def prepare(directory: Path) -> dict[str, str]:
         "RELANCE_ENROL_EVERY": "2",
         "RELANCE_PLAN_EVERY": "1",
         "RELANCE_RECONCILE_EVERY": "5",
+        # A week in two minutes, at any hour, from numbers that are linked now.
+        "WHATSAPP_SAFE_PACE": "0",
         "WHATSAPP_DAILY_LIMIT": str(pace.per_day),
         "WHATSAPP_PER_MINUTE": str(pace.per_minute),
         "RELANCE_MESSAGE_DELAY_MS": str(pace.gap_ms),

@@ -19,6 +19,7 @@ from django.templatetags.static import static
 from environs import Env, EnvError
 
 from relance_project import local, navigation, redaction
+from whatsapp import quiet_hours
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -341,6 +342,27 @@ WHATSAPP_DAILY_LIMIT = positive(
 )
 WHATSAPP_PER_MINUTE = positive("WHATSAPP_PER_MINUTE", 20)
 WHATSAPP_GAP_MS = positive("RELANCE_MESSAGE_DELAY_MS", 3000, minimum=0)
+# The pace that keeps a number from being restricted (docs/explanation/safe-pace.md). Off: each of
+# these is off unless it is set itself; for simulations and tests of something else.
+_CAREFUL = env.bool("WHATSAPP_SAFE_PACE", True)
+WHATSAPP_JITTER_MS = positive("WHATSAPP_JITTER_MS", 2000 if _CAREFUL else 0, minimum=0)
+WHATSAPP_TYPING_MS = positive("WHATSAPP_TYPING_MS", 2000 if _CAREFUL else 0, minimum=0)
+WHATSAPP_NEW_CHATS = positive("WHATSAPP_NEW_CHATS", 30 if _CAREFUL else 1_000_000, minimum=0)
+WHATSAPP_WARM_UP_DAYS = positive("WHATSAPP_WARM_UP_DAYS", 14 if _CAREFUL else 0, minimum=0)
+WHATSAPP_WARM_UP_START = positive("WHATSAPP_WARM_UP_START", 20)
+WHATSAPP_QUIET_HOURS: str = env.str("WHATSAPP_QUIET_HOURS", "21:00-08:00" if _CAREFUL else "off")
+try:
+    quiet_hours.read(WHATSAPP_QUIET_HOURS)
+except ValueError as error:
+    raise ImproperlyConfigured(f"WHATSAPP_QUIET_HOURS: {error}.") from error
+# Below this score of 100 an account stops sending by itself; 0: never.
+WHATSAPP_HEALTH_PAUSE_BELOW = positive(
+    "WHATSAPP_HEALTH_PAUSE_BELOW", 40 if _CAREFUL else 0, minimum=0
+)
+WHATSAPP_HEALTH_STEP_HOURS = positive("WHATSAPP_HEALTH_STEP_HOURS", 12)
+WHATSAPP_COLD_HOLD_HOURS = positive("WHATSAPP_COLD_HOLD_HOURS", 24)
+# How long it is believed that a number is, or is not, on WhatsApp.
+WHATSAPP_NUMBER_CHECK_DAYS = positive("WHATSAPP_NUMBER_CHECK_DAYS", 30, minimum=0)
 
 WHATSAPP_MAX_SESSIONS = positive("RELANCE_MAX_CONCURRENT_SESSIONS", 50)
 WHATSAPP_LINK_SECONDS = positive("WHATSAPP_LINK_SECONDS", 120)

@@ -26,6 +26,8 @@ else:
 for name in ("SECRET_KEY", "JWT_SIGNING_KEY", "WHATSAPP_SESSION_SECRET"):
     os.environ[name] = secrets.token_hex(32)
 
+# Whatever tests no pace sends at once, at any hour of the day; those that do set it themselves.
+os.environ["WHATSAPP_SAFE_PACE"] = "0"
 os.environ["DJANGO_SETTINGS_MODULE"] = "relance_project.settings"
 
 # Conftests of folders named on the command line are imported before pytest-django gets to this.

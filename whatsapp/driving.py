@@ -9,7 +9,7 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 
-from whatsapp import inbox, leases, limits, opening, outbox, profiles, receipts, sending
+from whatsapp import inbox, leases, limits, opening, outbox, pace, profiles, receipts, sending
 from whatsapp.driver.base import (
     DriverError,
     Found,
@@ -155,7 +155,7 @@ def _save_if_due(session: Session) -> None:
 
 def _send_due(pool: SessionPool, session: Session) -> None:
     """Send what is due, one after the other, until nothing is or the account has to wait."""
-    days_changed = 0
+    days_changed, typed = 0, 0
     while session.usable and not pool.stopping.is_set():
         message = outbox.next_due(session.account_id)
         if message is None:
@@ -163,6 +163,12 @@ def _send_due(pool: SessionPool, session: Session) -> None:
         account = message.account
         if account.status != Status.CONNECTED or account.sending_paused_at or not account.enabled:
             return
+        held = pace.hold(message, account, now=timezone.now())
+        if held is not None and held.whole_account:
+            return
+        if held is not None:
+            pace.put_off(message, held)
+            continue
         session.used_at = time.monotonic()
         failpoint("send.before-prepare")
         prepared = _prepare(session, message)
@@ -170,19 +176,28 @@ def _send_due(pool: SessionPool, session: Session) -> None:
             continue
         failpoint("send.prepared")
         reserved = limits.reserve(account)
+        typing = pace.typing_time(message, account) if message.pk != typed else 0.0
         if isinstance(reserved, limits.Wait):
             # The gap is waited out here; a minute or a day is not: the account is given back and
             # the reconciler rings when there is room.
-            if reserved.reason != "gap" or pool.stopping.wait(reserved.seconds):
+            if reserved.reason != "gap" or pool.stopping.wait(reserved.seconds - typing):
                 return
-            continue
+        elif typing:
+            limits.release(reserved)  # what is typed holds no place meanwhile
+        if typing:
+            typed = message.pk
+            _type(session, prepared, typing)
+            if pool.stopping.wait(typing):
+                return
+        if typing or isinstance(reserved, limits.Wait):
+            continue  # what goes first may be another by now, or this one may be held
         failpoint("send.reserved")
         try:
             intent = sending.intend(message, prepared.out, held=session.held, day=reserved.day)
         except sending.Refused as refused:
             limits.release(reserved)
             days_changed += refused.reason == "day_changed"
-            if refused.reason == "message_gone" or days_changed == 1:
+            if refused.reason in {"message_gone", "new_chats"} or days_changed == 1:
                 continue
             if refused.reason == "lease_lost":
                 pool.close(session, reason="lease lost", keep_lease=True)
@@ -243,6 +258,17 @@ def _prepare(session: Session, message: Message) -> _Prepared | None:
     if contact is not None and not contact.on_whatsapp:
         Contact.objects.filter(pk=contact.pk).update(on_whatsapp=True, checked_at=now)
     return _Prepared(out, media)
+
+
+def _type(session: Session, prepared: _Prepared, seconds: float) -> None:
+    try:
+        session.driver.typing(
+            prepared.out.chat_id, seconds=seconds, deadline=settings.WHATSAPP_CALL_SECONDS
+        )
+    except SessionLost:
+        raise
+    except DriverError as error:
+        log.info("typing not shown", account_id=session.account_id, code=error.code)
 
 
 def _arrived_already(session: Session, message: Message) -> bool:

@@ -10,8 +10,9 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q
 
+from accounts import deadlocks
 from accounts.activity import Actor
-from whatsapp import chats, contacts, stopping, suppression
+from whatsapp import chats, contacts, identities, stopping, suppression
 from whatsapp.driver.base import IncomingMessage, storable
 from whatsapp.failpoints import failpoint
 from whatsapp.models import Account, Attempt, Contact, Group, Incoming, Lease, Message
@@ -22,6 +23,7 @@ from whatsapp.signals import incoming_stored
 CLOCKS_DIFFER = timedelta(minutes=10)
 
 
+@deadlocks.retried
 def store_incoming(account_id: int, message: IncomingMessage, *, now: datetime) -> bool:
     """Store a message once, heed a wish to stop, tell receivers. False when it was there already.
 
@@ -35,10 +37,12 @@ def store_incoming(account_id: int, message: IncomingMessage, *, now: datetime) 
         suppression.hold(account.tenant)
         if message.from_me and _is_ours(account, message):
             return False
-        forgotten = suppression.suppressed(account.tenant, [message.phone]).get(message.phone)
+        since = suppression.suppressed(account.tenant, {message.phone, message.lid} - {""})
+        forgotten = max(since.values(), default=None)
         if forgotten is not None and message.sent_at <= forgotten:
             return False  # deleted here; the page still has it and tells it again
-        contact = _author(account, message) if in_group else _contact(account, message)
+        person = _author if in_group else _contact
+        contact = person(account, message, now=now)
         incoming, created = Incoming.objects.get_or_create(
             account=account,
             wa_id=message.wa_id[:200],
@@ -148,26 +152,36 @@ def _heed(
         stopping.confirm(contact, account=account, now=now)
 
 
-def _author(account: Account, message: IncomingMessage) -> Contact | None:
+def _author(account: Account, message: IncomingMessage, *, now: datetime) -> Contact | None:
     """Who wrote into a group, if they are known: nobody becomes a contact by that."""
-    known = Contact.objects.filter(tenant=account.tenant)
-    phone, lid = message.author_phone or message.phone, message.author_lid or message.lid
     if message.from_me:
         return None
-    return (known.filter(phone=phone).first() if phone else None) or (
-        known.filter(lid=lid).first() if lid else None
+    phone, lid = message.author_phone or message.phone, message.author_lid or message.lid
+    known = Q(phone=phone) if phone else Q()
+    known |= Q(lid=lid) if lid else Q()
+    if not known or not Contact.objects.filter(known, tenant=account.tenant).exists():
+        return None
+    return _find_or_make(account, phone, lid, "", now=now)
+
+
+def _contact(account: Account, message: IncomingMessage, *, now: datetime) -> Contact | None:
+    """The other person of a chat of two, made if they are new."""
+    name = "" if message.from_me else message.name
+    return _find_or_make(account, message.phone, message.lid, name, now=now)
+
+
+def _find_or_make(
+    account: Account, phone: str, lid: str, name: str, *, now: datetime
+) -> Contact | None:
+    """None for WhatsApp itself, whose number is none."""
+    if (phone and not re.fullmatch(E164, phone)) or not (phone or lid):
+        return None
+    return identities.find_or_make(
+        tenant_id=account.tenant_id,
+        phone=phone,
+        lid=lid[:40],
+        name=name,
+        source=Contact.Source.INBOUND,
+        source_detail=account.name,
+        now=now,
     )
-
-
-def _contact(account: Account, message: IncomingMessage) -> Contact | None:
-    """The contact who wrote, by phone or else by LID; somebody unknown by phone is made."""
-    known = Contact.objects.filter(tenant=account.tenant)
-    if re.fullmatch(E164, message.phone):
-        ids = contacts.ensure(
-            tenant_id=account.tenant_id,
-            people={message.phone: "" if message.from_me else message.name},
-        )
-        if message.lid and not known.filter(lid=message.lid).exists():
-            known.filter(pk=ids[message.phone], lid="").update(lid=message.lid)
-        return known.get(pk=ids[message.phone])
-    return known.filter(lid=message.lid).first() if message.lid else None

@@ -1,5 +1,8 @@
 """How fast an account may send: a rolling minute, a gap between messages, a day.
 
+To a gap some time is added by chance (`Account.jitter`), which hangs on the time of the message
+before: asking again brings no shorter one.
+
 Redis paces, PostgreSQL decides. One atomic Lua script reserves a place; the Usage table is raised
 by the intent that follows (sending.py) and is what a day's limit rests on. Everything about an
 account is one string, so that it is there whole or not at all:
@@ -42,12 +45,12 @@ log = structlog.get_logger(__name__)
 
 MINUTE = dt.timedelta(seconds=60)
 
-# Its one argument is `_wish`: packing seven costs the client more than Lua takes to part them.
+# Its one argument is `_wish`: packing eight costs the client more than Lua takes to part them.
 # Returns the time of the reservation, or {code, microseconds to wait}; codes as in `_CODES`.
 RESERVE = """
 local epoch, day = string.sub(ARGV[1], 1, 40), string.sub(ARGV[1], 41, 50)
-local a, b, c = string.match(ARGV[1], '(%d+) (%d+) (%d+)', 51)
-local per_day, per_minute, gap = tonumber(a), tonumber(b), tonumber(c)
+local a, b, c, d = string.match(ARGV[1], '(%d+) (%d+) (%d+) (%d+)', 51)
+local per_day, per_minute, gap, jitter = tonumber(a), tonumber(b), tonumber(c), tonumber(d)
 local state = redis.call('GET', KEYS[1])
 if not state or string.sub(state, 1, 40) ~= epoch then return {4, 0} end
 local seen = string.sub(state, 41, 50)
@@ -60,6 +63,9 @@ local times = string.sub(state, 61)
 local function ago(n)  -- microseconds since the n-th reservation from the end; never in the future
   local at = tonumber(string.sub(times, -16 * n, -16 * n + 15) or '')
   return at and math.max(0, now - at)
+end
+if jitter > 0 and #times >= 16 then  -- by chance, but the same however often it is asked for
+  gap = gap + tonumber(string.sub(redis.sha1hex(string.sub(times, -16)), 1, 8), 16) % (jitter + 1)
 end
 if #times >= 16 and ago(1) < gap then return {1, gap - ago(1)} end
 if #times >= 16 * per_minute and ago(per_minute) < 60000000 then
@@ -153,6 +159,8 @@ class Allowance:
     is_limited: bool
     sent_this_minute: int
     per_minute: int
+    new_chats_today: int = 0
+    new_chats_limit: int = 0
 
     @property
     def daily_left(self) -> int:
@@ -245,8 +253,8 @@ def reserve(account: Account) -> Reserved | Wait:
 
 
 def _wish(account: Account, epoch: str, day: dt.date) -> str:
-    gap = account.gap // dt.timedelta(microseconds=1)
-    limits = f"{account.limit_per_day} {account.limit_per_minute} {gap}"
+    gap, jitter = (wait // dt.timedelta(microseconds=1) for wait in (account.gap, account.jitter))
+    limits = f"{account.limit_on(day)} {account.limit_per_minute} {gap} {jitter}"
     return f"{epoch}{day.isoformat()}{limits}"
 
 
@@ -306,12 +314,14 @@ def snapshot(account: Account, *, now: datetime) -> Allowance:
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT coalesce((SELECT count FROM whatsapp_usage
-                             WHERE account_id = %(account)s AND day = %(day)s), 0),
-                   count(*), min(intent_at)
-            FROM (SELECT intent_at FROM whatsapp_attempt
+            SELECT coalesce(max(usage.count), 0), coalesce(max(usage.new_chats), 0),
+                   count(recent.intent_at), min(recent.intent_at)
+            FROM (SELECT %(account)s AS id) AS account
+            LEFT JOIN whatsapp_usage AS usage
+                   ON usage.account_id = account.id AND usage.day = %(day)s
+            LEFT JOIN (SELECT intent_at FROM whatsapp_attempt
                   WHERE account_id = %(account)s AND intent_at > %(since)s
-                  ORDER BY intent_at DESC LIMIT %(per_minute)s) AS recent
+                  ORDER BY intent_at DESC LIMIT %(per_minute)s) AS recent ON true
             """,
             {
                 "account": account.pk,
@@ -320,23 +330,21 @@ def snapshot(account: Account, *, now: datetime) -> Allowance:
                 "per_minute": account.limit_per_minute,
             },
         )
-        sent, minute, oldest = cursor.fetchone()
-    remaining = max(0, account.limit_per_day - sent)
-    to_midnight = int(seconds_to_midnight(account.tenant, now=now) * 1000)
+        sent, new_chats, minute, oldest = cursor.fetchone()
+    limit = account.limit_on(day)
+    remaining, wait_ms = max(0, limit - sent), 0
     if remaining and minute >= account.limit_per_minute:
-        wait = oldest + MINUTE - now
-        wait_ms = int(wait.total_seconds() * 1000)
-        return Allowance(
-            sent, account.limit_per_day, 0, wait_ms, True, minute, account.limit_per_minute
-        )
+        remaining, wait_ms = 0, int((oldest + MINUTE - now).total_seconds() * 1000)
     return Allowance(
-        sent,
-        account.limit_per_day,
-        remaining,
-        to_midnight,
-        remaining == 0,
-        minute,
-        account.limit_per_minute,
+        sent_today=sent,
+        daily_limit=limit,
+        remaining=remaining,
+        reset_in_ms=wait_ms or int(seconds_to_midnight(account.tenant, now=now) * 1000),
+        is_limited=remaining == 0,
+        sent_this_minute=minute,
+        per_minute=account.limit_per_minute,
+        new_chats_today=new_chats,
+        new_chats_limit=account.new_chats_limit,
     )
 
 

@@ -19,7 +19,7 @@ import redis
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Min, Q
 from django.utils import timezone
 
 from accounts import activity
@@ -189,6 +189,7 @@ def linked(account_id: int, me: Me, *, now: datetime, held: Held) -> bool:
     }
     if was == Status.PENDING:
         fields |= {"linked_at": now, "link_requested_at": None}
+        fields |= _since_when(account_id, me.phone, now=now)
     done = change_status(
         account_id,
         to=Status.CONNECTED,
@@ -199,6 +200,20 @@ def linked(account_id: int, me: Me, *, now: datetime, held: Held) -> bool:
     )
     forget_qr(account_id)
     return done
+
+
+def _since_when(account_id: int, phone: str, *, now: datetime) -> dict[str, Any]:
+    """The first day of a number with this company: that of an account it was linked to before."""
+    account = Account.objects.select_related("tenant").get(pk=account_id)
+    known = account.tenant.hash(phone, purpose="linked-phone")
+    if account.first_linked_on is not None and account.first_linked_hash in ("", known):
+        return {"first_linked_hash": known}
+    before = Account.objects.filter(tenant=account.tenant, first_linked_hash=known)
+    first = before.aggregate(day=Min("first_linked_on"))["day"]
+    return {
+        "first_linked_hash": known,
+        "first_linked_on": first or limits.today(account.tenant, now=now),
+    }
 
 
 def connection_lost(account_id: int, *, reason: str, now: datetime, held: Held) -> bool:

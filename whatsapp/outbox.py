@@ -28,6 +28,7 @@ from whatsapp import doorbells
 from whatsapp.failpoints import failpoint
 from whatsapp.models import Account, Contact, Group, Media, Message
 from whatsapp.signals import message_changed, messages_cancelled
+from whatsapp.standing import with_standing
 
 # Priorities: lower goes first. Answers, then what people write, then sequences, then broadcasts.
 AGENT, DIRECT, SEQUENCE, BROADCAST = -2, -1, 0, 1
@@ -80,6 +81,7 @@ def queue_batch(drafts: Sequence[Draft], *, now: datetime) -> dict[str, int]:
     """Queue what is not there yet; returns idempotency key -> message id of the rows made.
 
     A key that exists is passed over whatever its content: a template may have been edited since.
+    So is a contact that is gone, merged with another one (identities.py).
     Doorbells ring on commit, once per account.
     """
     if not drafts:
@@ -100,6 +102,11 @@ def queue_batch(drafts: Sequence[Draft], *, now: datetime) -> dict[str, int]:
                         %s::text[], %s::int[], %s::timestamptz[], %s::timestamptz[])
                 AS d (tenant_id, account_id, contact_id, group_id, origin, key, hash, kind, body,
                       content, media_id, quoted, priority, due_at, scheduled_for)
+            -- A contact that is being merged into another one waits here, and may be gone then:
+            -- its foreign key is checked at commit only.
+            WHERE d.contact_id IS NULL OR EXISTS (
+                SELECT FROM whatsapp_contact AS contact
+                WHERE contact.id = d.contact_id FOR KEY SHARE)
             ON CONFLICT (tenant_id, idempotency_key) DO NOTHING
             RETURNING idempotency_key, id, account_id
             """,
@@ -144,7 +151,7 @@ def queue(
     """Queue one message. The same key with the same content returns the message that exists.
 
     `more` are further fields of `Draft`. Raises `IdempotencyConflict` when the key stands for
-    another content.
+    another content, `Message.DoesNotExist` when the contact is gone.
     """
     draft = Draft(
         tenant_id=tenant.pk,
@@ -170,11 +177,11 @@ def queue(
 def next_due(account_id: int) -> Message | None:
     """The queued message of the account that goes first now, by the database's clock.
 
-    With its contact, its file, and its account as that is now.
+    With its contact, its file, its account as that is now, and their `standing`.
     """
     return (
-        Message.objects.filter(account_id=account_id, state=Message.State.QUEUED)
-        .extra(where=["due_at <= clock_timestamp()"])
+        with_standing(Message.objects.filter(account_id=account_id, state=Message.State.QUEUED))
+        .extra(where=["whatsapp_message.due_at <= clock_timestamp()"])
         .select_related("contact", "group", "media", "account__tenant")
         .order_by("priority", "due_at", "id")
         .first()

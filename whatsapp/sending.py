@@ -36,6 +36,7 @@ from whatsapp.driver.base import (
 from whatsapp.failpoints import failpoint
 from whatsapp.leases import Held
 from whatsapp.models import Account, Attempt, Message
+from whatsapp.standing import IS_NEW
 
 # A send may start until this long before the lease ends; clocks of two processes on one database
 # differ by less than SKEW.
@@ -75,8 +76,8 @@ def intend(message: Message, out: Outgoing, *, held: Held, day: dt.date) -> Inte
     Checks that the lease is ours, the account may send, the message is still queued and its
     contact has not opted out; raises usage of `day` (the day the reservation was made for) below
     the limit. Raises `Refused` with one of ``lease_lost``, ``account_stopped``, ``day_changed``,
-    ``daily_limit``, ``message_gone`` (it is not queued any more, is held back, or its contact may
-    not be written to: `Message.obstacle`).
+    ``daily_limit``, ``new_chats`` (the day's budget of them is used up), ``message_gone`` (it is
+    not queued any more, is held back, or its contact may not be written to: `Message.obstacle`).
     """
     before = time.monotonic()
     with transaction.atomic():
@@ -97,6 +98,11 @@ def intend(message: Message, out: Outgoing, *, held: Held, day: dt.date) -> Inte
     )
 
 
+_PACED = (
+    "daily_limit", "warm_up_days", "first_linked_on", "health_share", "new_chats_per_day",
+)  # fmt: skip
+
+
 def _check_lease(held: Held, day: dt.date) -> tuple[datetime, datetime, Account]:
     with connection.cursor() as cursor:
         # FOR SHARE: a take-over, a pause or a disconnect waits for this commit or is seen by it.
@@ -104,6 +110,8 @@ def _check_lease(held: Held, day: dt.date) -> tuple[datetime, datetime, Account]
             """
             SELECT lease.lease_until, clock_timestamp(),
                    (clock_timestamp() AT TIME ZONE tenant.timezone)::date, account.daily_limit,
+                   account.warm_up_days, account.first_linked_on, account.health_share,
+                   account.new_chats_per_day,
                    account.status = 'connected' AND account.enabled
                        AND account.sending_paused_at IS NULL
                        AND account.logout_requested_at IS NULL
@@ -118,12 +126,13 @@ def _check_lease(held: Held, day: dt.date) -> tuple[datetime, datetime, Account]
         row = cursor.fetchone()
     if row is None or row[0] is None:
         raise Refused("lease_lost")
-    lease_until, now, today, daily_limit, may_send = row
+    lease_until, now, today, *paced, may_send = row
     if not may_send:
         raise Refused("account_stopped")
     if today != day:
         raise Refused("day_changed")
-    return lease_until, now, Account(pk=held.account_id, daily_limit=daily_limit)
+    account = Account(pk=held.account_id, **dict(zip(_PACED, paced, strict=True)))
+    return lease_until, now, account
 
 
 def _commit_to(
@@ -143,7 +152,8 @@ def _commit_to(
     values: dict[str, Any] = {
         "account": account.pk,
         "day": day,
-        "limit": account.limit_per_day,
+        "limit": account.limit_on(day),
+        "new_limit": account.new_chats_limit,
         "message": message.pk,
         "wa_id": out.wa_id,
         "chat_id": out.chat_id,
@@ -154,12 +164,18 @@ def _commit_to(
     }
     with connection.cursor() as cursor:
         cursor.execute(
-            """
-            WITH raised AS (
-                INSERT INTO whatsapp_usage AS usage (account_id, day, count)
-                SELECT %(account)s, %(day)s, 1 WHERE %(limit)s >= 1
-                ON CONFLICT (account_id, day) DO UPDATE SET count = usage.count + 1
+            f"""
+            WITH chat AS MATERIALIZED (
+                SELECT ({IS_NEW})::int AS new
+                FROM whatsapp_message AS message WHERE message.id = %(message)s
+            ), raised AS (
+                INSERT INTO whatsapp_usage AS usage (account_id, day, count, new_chats)
+                SELECT %(account)s, %(day)s, 1, new FROM chat
+                WHERE %(limit)s >= 1 AND new <= %(new_limit)s
+                ON CONFLICT (account_id, day) DO UPDATE
+                SET count = usage.count + 1, new_chats = usage.new_chats + excluded.new_chats
                 WHERE usage.count < %(limit)s
+                  AND (excluded.new_chats = 0 OR usage.new_chats < %(new_limit)s)
                 RETURNING count
             ), marked AS (
                 UPDATE whatsapp_message AS message
@@ -184,15 +200,18 @@ def _commit_to(
                 FROM marked
                 RETURNING id
             )
-            SELECT (SELECT count FROM raised), (SELECT id FROM noted)
-            """,
+            SELECT (SELECT count FROM raised), (SELECT id FROM noted), (SELECT new FROM chat),
+                   (SELECT new_chats FROM whatsapp_usage
+                    WHERE account_id = %(account)s AND day = %(day)s)
+            """,  # noqa: S608  a constant of ours
             values,
         )
-        raised, attempt_id = cursor.fetchone()
-    if raised is None:
-        raise Refused("daily_limit")
-    if attempt_id is None:
+        raised, attempt_id, is_new, begun = cursor.fetchone()
+    if is_new is None or (raised is not None and attempt_id is None):
         raise Refused("message_gone")
+    if raised is None:
+        over_budget = is_new and (begun or 0) >= account.new_chats_limit
+        raise Refused("new_chats" if over_budget else "daily_limit")
     return int(attempt_id)
 
 

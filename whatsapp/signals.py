@@ -21,6 +21,21 @@ contact_opted_out = Signal()
 # Sent inside the transaction that let them be written to again. Arguments as above.
 contact_opted_in = Signal()
 
+# Sent inside the transaction that recorded or withdrew it: `contact.obstacle` says what holds now.
+# Arguments: contact (Contact), actor (Actor), now (datetime).
+lawful_basis_changed = Signal()
+
+# Members of a group became contacts, whom nobody may write to without a lawful basis. Sent inside
+# the transaction that made them, for those above who know one.
+# Arguments: tenant_id (int), contact_ids (list[int]), now (datetime).
+contacts_scraped = Signal()
+
+# A phone and a LID turned out to be one person. Sent inside the transaction, both rows locked,
+# before anything is moved: whatever still refers to `gone` afterwards is moved to `kept`, or
+# deleted with it where `kept` has the like already (same unique fields).
+# Arguments: kept (Contact), gone (Contact), now (datetime).
+contacts_merged = Signal()
+
 # Sent inside the transaction that changed it.
 # Arguments: account (Account), old_status (str), now (datetime).
 account_changed = Signal()

@@ -27,7 +27,7 @@ def hold(tenant: Tenant, *, alone: bool = False) -> None:
 
 
 def suppressed(tenant: Tenant, phones: Iterable[str]) -> dict[str, datetime]:
-    """Those of `phones` (E.164) that nobody may write to, with the time since when."""
+    """Those of `phones` (E.164, or LIDs) that nobody may write to, with the time since when."""
     if not Suppression.objects.filter(tenant=tenant).exists():
         return {}
     hash_of = tenant.hasher(purpose=PURPOSE)
@@ -37,7 +37,7 @@ def suppressed(tenant: Tenant, phones: Iterable[str]) -> dict[str, datetime]:
 
 
 def suppress(tenant: Tenant, phone: str, *, now: datetime) -> Suppression:
-    """Keep a hash of `phone`; the first time counts."""
+    """Keep a hash of `phone` (E.164, or a LID); the first time counts."""
     row, _created = Suppression.objects.get_or_create(
         tenant=tenant, phone_hash=tenant.hash(phone, purpose=PURPOSE), defaults={"since": now}
     )

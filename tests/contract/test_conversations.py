@@ -183,6 +183,20 @@ def test_all_since_some_time_is_caught_up_read_or_not(rig: Rig, profile):
     assert {m.wa_id for m in caught.values() if m.from_me and m.body == "ours"} <= {out.wa_id}
 
 
+def test_the_last_word_of_each_chat_is_there_after_a_restart(rig: Rig, profile):
+    session = link(rig, profile)
+    ana, bob = new_phone(), new_phone()
+    first = heard(rig, session, ana, body="first")
+    said = {m.wa_id for m in (first, heard(rig, session, ana, body="last of Ana"))}
+    said |= {heard(rig, session, bob, body="last of Bob").wa_id}
+    again = reopen(rig, session, profile)
+    since = first.sent_at - timedelta(seconds=1)
+    caught = [message.wa_id for message in again.driver.unread(since=since, deadline=CALL)]
+    again.driver.close()
+
+    assert sorted(caught) == sorted(said)
+
+
 def test_what_was_before_is_not_caught_up(rig: Rig, profile):
     session = link(rig, profile)
     before = heard(rig, session, body="before")

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.contract.media import DOCUMENT
-from tests.contract.rig import CALL, Rig, Session, new_phone, sha256, wait_until
+from tests.contract.rig import CALL, Rig, Session, link, new_phone, reopen, sha256, wait_until
 from whatsapp.driver import base
 from whatsapp.driver.base import Ack, Found, Location
 
@@ -106,6 +106,24 @@ def test_the_same_post_twice_is_one(rig: Rig, linked: Session, group: str):
 
     assert sent is not None
     assert sent.attempts == 1
+
+
+def test_a_post_is_found_again_after_a_restart(rig: Rig, profile):
+    session = link(rig, profile)
+    group = made(rig, session, [new_phone()])
+    out = session.send(group, "before the restart")
+    again = reopen(rig, session, profile)
+    found = again.driver.lookup(out.wa_id, deadline=CALL).found
+    never = again.driver.prepare(group, deadline=CALL)
+    not_found = again.driver.lookup(never.wa_id, deadline=CALL).found
+    result = again.driver.send_text(out, "before the restart", not_after=soon(), deadline=CALL)
+    again.driver.close()
+    sent = rig.sent(out.wa_id)
+
+    assert (found, not_found) == (Found.ON_SERVER, Found.NOT_FOUND)
+    assert result.ack >= Ack.SERVER
+    assert sent is not None
+    assert sent.copies == 1
 
 
 def test_files_places_and_answers_go_to_groups_too(rig: Rig, linked: Session, group: str, ana: str):

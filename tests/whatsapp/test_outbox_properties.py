@@ -45,7 +45,7 @@ from whatsapp.driver.base import (
 from whatsapp.models import Account, Attempt, Contact, Lease, Message, Usage
 
 State = Message.State
-LIMIT = 8
+LIMIT, NEW_CHATS = 8, 5
 SELDOM = st.integers(0, 4).map(lambda n: n == 4)
 RANK = {State.SENT: 1, State.DELIVERED: 2, State.READ: 3}
 # From where to where, besides upwards in rank. Uncertain ends by a receipt or by a person.
@@ -90,7 +90,7 @@ class Outbox(RuleBasedStateMachine):
         self.ids: dict[int, set[str]] = {}  # message -> wa_ids it was sent under
         self.state: dict[int, str] = {}
         self.cancelled: dict[int, int] = {}  # message -> copies on the server when cancelled
-        self.intents = 0
+        self.intents = self.begun = 0
         self.numbers = itertools.count(1)
 
     def teardown(self) -> None:
@@ -110,7 +110,7 @@ class Outbox(RuleBasedStateMachine):
 
     def make(self) -> int:
         number = next(self.numbers)
-        phone = f"+3363998{number:04d}"
+        phone = f"+3363998{number % 4:04d}"  # some get several
         ids = contacts.ensure(tenant_id=self.account.tenant_id, people={phone: "Zoé"})
         message = outbox.queue(
             tenant=self.account.tenant,
@@ -165,13 +165,19 @@ class Outbox(RuleBasedStateMachine):
         chat = f"{3363998_0000 + message}@c.us"
         out = Outgoing(row.chat_id or chat, row.wa_id or f"true_{chat}_3EB0{message:016X}")
         day = limits.today(self.account.tenant, now=timezone.now())
+        arrived = Message.objects.filter(contact=row.contact, state__in=Message.ARRIVED)
+        is_new = not arrived.exists()
         try:
             intent = sending.intend(row, out, held=worker.held, day=day)
         except sending.Refused as refused:
             if refused.reason == "daily_limit":
                 assert self.intents >= LIMIT
+            if refused.reason == "new_chats":
+                assert is_new
+                assert self.begun >= NEW_CHATS
             return
         self.intents += 1
+        self.begun += is_new
         worker.now = Sending(intent, message)
         # Nobody but the holder commits to a send.
         lease = Lease.objects.get()
@@ -313,6 +319,8 @@ class Outbox(RuleBasedStateMachine):
         used = sum(Usage.objects.values_list("count", flat=True))
         assert used == self.intents == Attempt.objects.count()
         assert used <= LIMIT
+        begun = sum(Usage.objects.values_list("new_chats", flat=True))
+        assert begun == self.begun <= NEW_CHATS
 
     @invariant()
     def nothing_is_sent_after_it_was_cancelled(self) -> None:
@@ -330,6 +338,7 @@ def test_in_any_order_nothing_is_doubled_and_no_state_goes_down(account):
         phone="+33639989999",
         linked_at=timezone.now(),
         daily_limit=LIMIT,
+        new_chats_per_day=NEW_CHATS,
     )
     account.refresh_from_db()
     machine = type("AnyOrder", (Outbox,), {"account": account})

@@ -156,8 +156,9 @@ class AccountAdmin(TenantScoped, ConsoleAdmin):
     def today(self, account: Any) -> str:
         if account.pk is None:
             return "-"
-        is_today = account.latest_day == limits.today(account.tenant, now=timezone.now())
-        return f"{account.latest_count if is_today else 0} / {account.limit_per_day}"
+        today = limits.today(account.tenant, now=timezone.now())
+        count = account.latest_count if account.latest_day == today else 0
+        return f"{count} / {account.limit_on(today)}"
 
     @display(description=_("may send"), boolean=True)
     def sends(self, account: Account) -> bool:
@@ -332,6 +333,6 @@ class UsageAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
 
     @display(description=_("of today’s limit"))
     def of_limit(self, usage: Usage) -> str:
-        """The limit of a past day is not kept: this is the account's limit now."""
-        limit = usage.account.limit_per_day
+        """The limit of a past day is not kept: this is what the account's own comes to by now."""
+        limit = usage.account.limit_on(usage.day)
         return f"{100 * usage.count // limit} %" if limit else "-"

@@ -334,4 +334,4 @@ class AccountUsageView(AccountRoute):
         today = limits.today(account.tenant, now=timezone.now())
         since = today - dt.timedelta(days=wishes["days"] - 1)
         rows = account.usage.filter(day__gte=since).order_by("-day").values("day", "count")
-        return Response({"dailyLimit": account.limit_per_day, "today": today, "days": list(rows)})
+        return Response({"dailyLimit": account.limit_on(today), "today": today, "days": list(rows)})

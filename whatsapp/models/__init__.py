@@ -1,6 +1,7 @@
 """Numbers and messages; knows no campaign.
 
-`Account`, `Lease`, `Profile` and `Usage` are about a number and who drives it (accounts.py here);
+`Account`, `Lease`, `Profile` and `Usage` are about a number and who drives it (accounts.py here),
+`HealthSample` about how it fares (pace.py);
 `Contact` and `ConsentEntry` about people (contacts.py), `Group` and `GroupMember` about groups
 (groups.py); `Media`, `Message`, `Attempt` and `MessageReceipt` about what is said (messages.py);
 `Chat` and `Incoming` about what comes in (chats.py); `Suppression` about whom nobody writes to
@@ -13,6 +14,7 @@ from whatsapp.models.chats import Chat, Incoming
 from whatsapp.models.contacts import ConsentEntry, Contact
 from whatsapp.models.groups import Group, GroupMember
 from whatsapp.models.messages import Attempt, Media, Message, MessageReceipt
+from whatsapp.models.pace import HealthSample
 from whatsapp.models.suppressions import Suppression
 from whatsapp.models.webhooks import WebhookDelivery, WebhookEndpoint, WebhookEvent
 
@@ -24,6 +26,7 @@ __all__ = [
     "Contact",
     "Group",
     "GroupMember",
+    "HealthSample",
     "Incoming",
     "Lease",
     "Media",

@@ -9,11 +9,12 @@ from typing import ClassVar
 from django.conf import settings
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import Exists, F, Func, OuterRef, Q, Value
-from django.db.models.functions import Cast, Coalesce
+from django.db.models import Q
+from django.db.models.expressions import RawSQL
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Tenant, User
+from whatsapp.models.pace import Paced, limit_on_sql
 
 E164 = r"^\+[1-9][0-9]{6,14}$"
 
@@ -39,7 +40,7 @@ class AccountQuerySet(models.QuerySet["Account"]):
 
     def at_limit(self, *, now: datetime) -> AccountQuerySet:
         """Accounts that may send but have sent all they may on this day of their tenant."""
-        return self.sendable().filter(_has_sent_all(now))
+        return self.sendable().filter(pk__in=_having_sent_all(now))
 
     def without_worker(self, *, now: datetime) -> AccountQuerySet:
         """Accounts that may send and have had something due for minutes, driven by no worker."""
@@ -48,26 +49,27 @@ class AccountQuerySet(models.QuerySet["Account"]):
         )
         return (
             self.sendable()
-            .filter(~_has_sent_all(now), pk__in=due.values("pk"))
+            .exclude(pk__in=_having_sent_all(now))
+            .filter(pk__in=due.values("pk"))
             .filter(Q(lease=None) | Q(lease__lease_until=None) | Q(lease__lease_until__lte=now))
         )
 
 
-def _has_sent_all(now: datetime) -> Exists:
-    today = Cast(
-        Func(
-            F("account__tenant__timezone"),
-            Value(now, models.DateTimeField()),
-            function="timezone",
-            output_field=models.DateTimeField(),
-        ),
-        models.DateField(),
+def _having_sent_all(now: datetime) -> RawSQL:
+    """Ids of accounts that have sent all they may on this day of their tenant."""
+    return RawSQL(  # noqa: S611
+        f"""
+        SELECT account.id FROM whatsapp_account AS account
+        JOIN accounts_tenant AS tenant ON tenant.id = account.tenant_id
+        JOIN whatsapp_usage AS usage ON usage.account_id = account.id
+             AND usage.day = (%s AT TIME ZONE tenant.timezone)::date
+        WHERE usage.count >= {limit_on_sql("usage.day")}
+        """,  # noqa: S608  numbers of the settings
+        [now],
     )
-    limit = Coalesce("account__daily_limit", settings.WHATSAPP_DAILY_LIMIT)
-    return Exists(Usage.objects.filter(account=OuterRef("pk"), day=today, count__gte=limit))
 
 
-class Account(models.Model):
+class Account(Paced, models.Model):
     """One WhatsApp account of a tenant, linked by QR code as a device of somebody's phone."""
 
     class Status(models.TextChoices):
@@ -160,6 +162,16 @@ class Account(models.Model):
             models.CheckConstraint(
                 condition=~Q(status="connected") | (~Q(phone="") & Q(linked_at__isnull=False)),
                 name="account_connected_has_phone",
+            ),
+            models.CheckConstraint(
+                condition=Q(quiet_hours__in=["", "off"])
+                | Q(quiet_hours__regex=r"^[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9]$"),
+                name="account_quiet_hours_are_readable",
+            ),
+            models.CheckConstraint(
+                condition=Q(health_share__lte=100)
+                & (Q(health_score=None) | Q(health_score__lte=100)),
+                name="account_health_to_100",
             ),
         ]
 
@@ -261,6 +273,9 @@ class Usage(models.Model):
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="usage")
     day = models.DateField()
     count = models.PositiveIntegerField(default=0)
+    new_chats = models.PositiveIntegerField(
+        default=0, db_default=0, help_text=_("Of them, to people nobody had talked to before")
+    )
 
     class Meta:
         constraints: ClassVar = [

@@ -39,7 +39,7 @@ function placeOf(m) {
 
 function fileOf(m) {
   if (!FILES.has(m.type) && !(m.mimetype && m.directPath)) return null;
-  return { mime: text(m.mimetype), filename: text(m.filename), size: Number(m.size) || 0 };
+  return { mime: text(m.mimetype), filename: text(m.filename), size: Math.min(Math.max(Number(m.size) || 0, 0), 2 ** 50) };
 }
 
 function wordsOf(m) {
@@ -57,7 +57,7 @@ function incoming(m) {
   return {
     id: text(m.id), chat: text(chat), phone: phoneOf(other), lid,
     name: fromMe ? text(WPP.whatsapp.Conn.pushname) : text(m.notifyName || nameOf(other)),
-    kind: m.type, body: wordsOf(m), t: m.t, author: bare(author),
+    kind: text(m.type), body: wordsOf(m), t: Math.min(Number(m.t) || 0, 2 ** 32), author: bare(author),
     authorPhone: author ? phoneOf(author) : '', authorLid: author ? lid : '',
     fromMe, quoted: quotedKey(m), location: placeOf(m), media: fileOf(m),
   };
@@ -78,7 +78,10 @@ async function storedSince(chat, since) {
 }
 async function stored(chat, count) {
   const kept = await WPP.chat.getMessages(chat.id, { count }).catch(() => []);
-  const all = new Map([...kept, ...chat.msgs.getModelsArray()].map((m) => [text(m.id), m]));
+  // It begins before the last message, which it has only when that one is in memory.
+  const last = chat.lastReceivedKey && await messageBy(text(chat.lastReceivedKey)).catch(() => null);
+  const known = [...kept, ...chat.msgs.getModelsArray(), ...(last ? [last] : [])];
+  const all = new Map(known.map((m) => [text(m.id), m]));
   return [...all.values()].sort((a, b) => a.t - b.t);
 }
 
@@ -123,7 +126,7 @@ Object.assign(ops, {
     }
     if (blob.size > limit) throw new Refusal('media_too_large');
     files.set(id, blob);
-    return { ...said, kind: m.type, size: blob.size };
+    return { ...said, kind: text(m.type), size: blob.size };
   },
   async piece({ id, from, to }) {
     const blob = files.get(id);

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('whatsapp', '0011_inbound'),
+        ('whatsapp', '0012_pace'),
     ]
 
     operations = [
