@@ -8,6 +8,7 @@ class CampaignsConfig(AppConfig):
 
     def ready(self) -> None:
         from campaigns import following  # noqa: F401  connects to whatsapp.signals
+        from campaigns.broadcasts import tracking  # noqa: F401  connects to whatsapp.signals
         from relance_project import labels
 
         labels.translate()  # the models of every app are there by now

@@ -173,6 +173,8 @@ def _room(accounts: dict[int, Account], *, now: datetime) -> dict[int, int]:
             account_id__in=accounts,
             state=Message.State.QUEUED,
             due_at__lt=now + dt.timedelta(days=1),
+            # Broadcasts give way to sequences, not the other way.
+            priority__lt=outbox.BROADCAST,
         )
         .values_list("account_id")
         .annotate(n=Count("id"))

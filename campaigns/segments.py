@@ -178,11 +178,14 @@ def _region(region: str) -> Q:
     code = phonenumbers.country_code_for_region(region)
     here = Q(phone__startswith=f"+{code}")
     sharing = phonenumbers.region_codes_for_country_code(code)
-    main, *others = sharing
-    if region != main:
-        return here & Q(phone__regex=_pattern(code, (region,)))
-    # The first one has whatever none of the others claims, as the library decides, too.
-    return here & ~Q(phone__regex=_pattern(code, tuple(others))) if others else here
+    if len(sharing) == 1:
+        return here
+    # As the library decides: the first one that knows the number; the main one has the rest, too.
+    before = sharing[: sharing.index(region)]
+    mine = Q(phone__regex=_pattern(code, (region,)))
+    if not before:
+        return here & (mine | ~Q(phone__regex=_pattern(code, tuple(sharing[1:]))))
+    return here & mine & ~Q(phone__regex=_pattern(code, tuple(before)))
 
 
 @functools.cache

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from accounts import uploads
 from campaigns import enrolment, people, planning, schedule, user_service
+from campaigns.broadcasts import queueing
 
 
 @shared_task(name="campaigns.tasks.enrol")
@@ -18,6 +19,11 @@ def enrol() -> None:
 @shared_task(name="campaigns.tasks.plan")
 def plan() -> None:
     planning.plan(now=timezone.now())
+
+
+@shared_task(name="campaigns.tasks.plan_broadcasts")
+def plan_broadcasts() -> None:
+    queueing.plan(now=timezone.now())
 
 
 @shared_task(name="campaigns.tasks.repair_schedules")

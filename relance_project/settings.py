@@ -279,6 +279,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": dt.timedelta(seconds=PLAN_EVERY),
         "options": {"expires": PLAN_EVERY},
     },
+    "plan-broadcasts": {
+        "task": "campaigns.tasks.plan_broadcasts",
+        "schedule": dt.timedelta(seconds=PLAN_EVERY),
+        "options": {"expires": PLAN_EVERY},
+    },
     "reconcile": {
         "task": "whatsapp.tasks.reconcile",
         "schedule": dt.timedelta(seconds=RECONCILE_EVERY),

@@ -8,12 +8,23 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from accounts.models import Membership, Tenant, User
 from campaigns import schedule
-from campaigns.models import Campaign, Referral, Referrer, Step, Target, Template
-from whatsapp.models import Account, Media
+from campaigns.models import (
+    Broadcast,
+    BroadcastText,
+    Campaign,
+    Referral,
+    Referrer,
+    Segment,
+    Step,
+    Target,
+    Template,
+)
+from whatsapp.models import Account, Contact, Media
 
 NOW = dt.datetime(2026, 11, 20, 9, 0, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
@@ -151,3 +162,33 @@ def make_media(tenant: Tenant, **fields: Any) -> Media:
         "file": "media/a.png",
     }
     return Media.objects.create(tenant=tenant, **(defaults | fields))
+
+
+def make_contact(tenant: Tenant, **fields: Any) -> Contact:
+    """Somebody who may be written to."""
+    n = next(_numbers)
+    return Contact.objects.create(
+        tenant=tenant,
+        **{"phone": fiction_phone(n), "name": f"Zoé {n}", "source": "import"} | fields,
+    )
+
+
+def make_broadcast(
+    tenant: Tenant | None = None,
+    *,
+    accounts: Sequence[Account] | None = None,
+    rules: dict[str, Any] | None = None,
+    texts: dict[str, str] | None = None,
+    **fields: Any,
+) -> Broadcast:
+    """A draft that may be started as soon as its segment, by default everybody, has anybody."""
+    tenant = tenant or (accounts[0].tenant if accounts else make_tenant())
+    n = next(_numbers)
+    segment = Segment.objects.create(tenant=tenant, name=f"segment-{n}", rules=rules or {})
+    broadcast = Broadcast.objects.create(
+        tenant=tenant, **{"name": f"broadcast-{n}", "segment": segment} | fields
+    )
+    broadcast.accounts.set([make_account(tenant)] if accounts is None else accounts)
+    for language, body in (texts or {"fr": "Bonjour {{name}}", "en": "Hi {{name}}"}).items():
+        BroadcastText.objects.create(broadcast=broadcast, language=language, body=body)
+    return broadcast

@@ -1,0 +1,271 @@
+"""Starting, pausing and ending a broadcast: the one writer of its state.
+
+Locks: broadcast, then recipients, then messages (by conditional statements only). Planning holds
+the broadcast shared while it queues, so a pause that has committed is the end of queueing; a
+receiver that finds a message queued *again* holds it shared, too (tracking.py). A pause takes the
+broadcast alone, waits for both, and then holds back whatever is queued.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import structlog
+from django.db import connection, transaction
+
+from accounts import activity, deadlocks
+from accounts.activity import SYSTEM, Actor, Verb
+from campaigns import segments
+from campaigns.broadcasts import readiness
+from campaigns.models import Broadcast, Recipient
+from whatsapp import outbox
+from whatsapp.failpoints import failpoint
+from whatsapp.models import Message
+
+log = structlog.get_logger(__name__)
+
+State = Broadcast.State
+# What a cancelled message, and a recipient who gets none, carry as the reason.
+CANCELLED = "broadcast_cancelled"
+# Clocks go from UTC-12 to UTC+14: a time on the wall comes so much earlier somewhere at most.
+EARLIEST_ZONE = dt.timedelta(hours=26)
+
+
+class NotPossible(ValueError):
+    """The broadcast is in another state than this needs; nothing was changed."""
+
+
+class StartsInThePast(ValueError):
+    """The time chosen has passed."""
+
+
+@deadlocks.retried
+def start(
+    broadcast: Broadcast, *, at: datetime | None = None, actor: Actor = SYSTEM, now: datetime
+) -> None:
+    """Have it begin now, or at `at` (or at the `starts_at` it was given).
+
+    Raises `readiness.NotReady`, `StartsInThePast` and `NotPossible`.
+    """
+    with transaction.atomic():
+        current = _locked(broadcast, [State.DRAFT])
+        when = at or current.starts_at
+        if when is not None and when < now - dt.timedelta(minutes=1):
+            raise StartsInThePast("the time has passed: choose a later one, or none to start now")
+        current.starts_at = when or now
+        if missing := readiness.gaps(current, now=now):
+            raise readiness.NotReady(missing)
+        current.state = State.SCHEDULED
+        current.save(update_fields=["state", "starts_at"])
+        _record(current, Verb.BROADCAST_SCHEDULED, actor, now, at=current.starts_at.isoformat())
+        if begins_at(current) <= now:
+            _begin(current, actor=actor, now=now)
+    broadcast.refresh_from_db()
+
+
+def begins_at(broadcast: Broadcast) -> datetime:
+    """When its recipients are decided: earlier where each is written to by their own clock."""
+    assert broadcast.starts_at is not None  # noqa: S101  by a constraint
+    if broadcast.clock == Broadcast.Clock.RECIPIENT:
+        return broadcast.starts_at - EARLIEST_ZONE
+    return broadcast.starts_at
+
+
+def begin_due(*, now: datetime) -> int:
+    """Begin what is scheduled for now; returns how many did.
+
+    One that is not ready any more is a draft again, with the reason.
+    """
+    due = Broadcast.objects.filter(
+        state=State.SCHEDULED, starts_at__lte=now + EARLIEST_ZONE
+    ).select_related("tenant")
+    begun = 0
+    for broadcast in due:
+        if begins_at(broadcast) <= now:
+            begun += _begin_one(broadcast, now=now)
+    return begun
+
+
+@deadlocks.retried
+def _begin_one(broadcast: Broadcast, *, now: datetime) -> bool:
+    with transaction.atomic():
+        try:
+            current = _locked(broadcast, [State.SCHEDULED])
+        except NotPossible:
+            return False
+        if missing := readiness.gaps(current, now=now):
+            current.state = State.DRAFT
+            current.state_reason = missing[0].text[:200]
+            current.save(update_fields=["state", "state_reason"])
+            _record(current, Verb.BROADCAST_WITHDRAWN, SYSTEM, now)
+            log.error("broadcast not begun", broadcast_id=current.pk, missing=len(missing))
+            return False
+        _begin(current, actor=SYSTEM, now=now)
+    return True
+
+
+def _begin(broadcast: Broadcast, *, actor: Actor, now: datetime) -> None:
+    broadcast.total = _freeze(broadcast, now=now)
+    failpoint("broadcast.frozen")
+    broadcast.state, broadcast.state_reason, broadcast.started_at = State.RUNNING, "", now
+    broadcast.save(update_fields=["total", "state", "state_reason", "started_at"])
+    _record(broadcast, Verb.BROADCAST_STARTED, actor, now, recipients=broadcast.total)
+    log.info("broadcast begun", broadcast_id=broadcast.pk, recipients=broadcast.total)
+
+
+def _freeze(broadcast: Broadcast, *, now: datetime) -> int:
+    """Write the ledger, in one statement; returns the number of recipients."""
+    chosen, params = chosen_people(broadcast)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            INSERT INTO campaigns_recipient
+                (broadcast_id, contact_id, account_id, language, state, reason, due_at)
+            SELECT %s, contact_id, account_id, '', 'waiting', '', %s FROM ({chosen}) AS chosen
+            ORDER BY contact_id ON CONFLICT (broadcast_id, contact_id) DO NOTHING
+            """,  # noqa: S608  the query is Django's
+            [broadcast.pk, now, *params],
+        )
+        return int(cursor.rowcount)
+
+
+def chosen_people(broadcast: Broadcast) -> tuple[str, Sequence[Any]]:
+    """SQL for who would get it now, and from which account: ``(contact_id, account_id)``.
+
+    From the account that talked with them last; the others take turns. Nobody writes to an
+    account's own number.
+    """
+    accounts = list(broadcast.accounts.order_by("pk").values_list("pk", "phone"))
+    ids = [pk for pk, _phone in accounts]
+    assert broadcast.segment is not None  # noqa: S101  by readiness
+    people = segments.reachable(broadcast.tenant, broadcast.segment.rules)
+    own = [phone for _pk, phone in accounts if phone]
+    sql, params = people.exclude(phone__in=own).values("pk").query.sql_with_params()
+    return (
+        f"""
+        SELECT person.id AS contact_id,
+               coalesce(known.account_id, (%s::bigint[])
+                   [1 + (row_number() OVER (ORDER BY person.id) - 1) %% %s]) AS account_id
+        FROM ({sql}) AS person (id)
+        LEFT JOIN LATERAL (
+            SELECT chat.account_id FROM whatsapp_chat AS chat
+            WHERE chat.contact_id = person.id AND chat.account_id = ANY(%s)
+            ORDER BY greatest(chat.last_incoming_at, chat.last_outgoing_at) DESC NULLS LAST
+            LIMIT 1) AS known ON true
+        """,  # noqa: S608  the query is Django's
+        [ids, len(ids), *params, ids],
+    )
+
+
+def withdraw(broadcast: Broadcast, *, actor: Actor = SYSTEM, now: datetime) -> None:
+    """Make a scheduled one a draft again, to be changed. Raises `NotPossible`."""
+    with transaction.atomic():
+        current = _locked(broadcast, [State.SCHEDULED])
+        current.state = State.DRAFT
+        current.save(update_fields=["state"])
+        _record(current, Verb.BROADCAST_WITHDRAWN, actor, now)
+    broadcast.refresh_from_db()
+
+
+@deadlocks.retried
+def pause(broadcast: Broadcast, *, actor: Actor = SYSTEM, now: datetime) -> None:
+    """Send nothing more of it until `resume`; what is being sent arrives. Raises `NotPossible`."""
+    with transaction.atomic():
+        current = _locked(broadcast, [State.RUNNING])
+        current.state, current.paused_at = State.PAUSED, now
+        current.save(update_fields=["state", "paused_at"])
+        failpoint("broadcast.paused")
+        outbox.hold_back(_queued(current))
+        _record(current, Verb.BROADCAST_PAUSED, actor, now)
+    broadcast.refresh_from_db()
+
+
+@deadlocks.retried
+def resume(broadcast: Broadcast, *, actor: Actor = SYSTEM, now: datetime) -> None:
+    """Go on where it stopped. Raises `NotPossible`."""
+    with transaction.atomic():
+        current = _locked(broadcast, [State.PAUSED])
+        current.state, current.paused_at = State.RUNNING, None
+        current.save(update_fields=["state", "paused_at"])
+        outbox.let_go(_queued(current), now=now)
+        _record(current, Verb.BROADCAST_RESUMED, actor, now)
+    broadcast.refresh_from_db()
+
+
+@deadlocks.retried
+def cancel(broadcast: Broadcast, *, actor: Actor = SYSTEM, now: datetime) -> int:
+    """End it for ever; returns how many get nothing. What is being sent arrives.
+
+    Raises `NotPossible`.
+    """
+    with transaction.atomic():
+        current = _locked(broadcast, list(Broadcast.OPEN))
+        current.state, current.ended_at, current.paused_at = State.CANCELLED, now, None
+        current.save(update_fields=["state", "ended_at", "paused_at"])
+        spared = current.recipients.filter(state=Recipient.State.WAITING).update(
+            state=Recipient.State.SKIPPED, reason=CANCELLED, ended_at=now
+        )
+        cancelled = outbox.cancel(_queued(current), reason=CANCELLED, now=now)
+        spared += Recipient.objects.filter(message__in=cancelled).update(
+            state=Recipient.State.SKIPPED, reason=CANCELLED, ended_at=now
+        )
+        _record(current, Verb.BROADCAST_CANCELLED, actor, now, spared=spared)
+    broadcast.refresh_from_db()
+    return spared
+
+
+def finish(*, now: datetime) -> int:
+    """End those in which nobody waits any more; returns how many."""
+    open_states = [Recipient.State.WAITING, Recipient.State.QUEUED]
+    done = 0
+    for broadcast in Broadcast.objects.filter(state=State.RUNNING):
+        if broadcast.recipients.filter(state__in=open_states).exists():
+            continue
+        with transaction.atomic():
+            try:
+                current = _locked(broadcast, [State.RUNNING])
+            except NotPossible:
+                continue
+            # Again under its lock: a failed message may have been sent again meanwhile.
+            if current.recipients.filter(state__in=open_states).exists():
+                continue
+            current.state, current.ended_at = State.DONE, now
+            current.save(update_fields=["state", "ended_at"])
+            _record(current, Verb.BROADCAST_DONE, SYSTEM, now)
+            done += 1
+    return done
+
+
+def _queued(broadcast: Broadcast) -> list[int]:
+    return list(
+        broadcast.recipients.filter(
+            state=Recipient.State.QUEUED, message__state=Message.State.QUEUED
+        ).values_list("message_id", flat=True)
+    )
+
+
+def _locked(broadcast: Broadcast, states: Sequence[str]) -> Broadcast:
+    current = (
+        Broadcast.objects.select_for_update(of=("self",))
+        .select_related("tenant", "segment")
+        .get(pk=broadcast.pk)
+    )
+    if current.state not in states:
+        raise NotPossible(f"this broadcast is {current.get_state_display()}")
+    return current
+
+
+def _record(
+    broadcast: Broadcast, verb: Verb, actor: Actor, now: datetime, **detail: int | str
+) -> None:
+    activity.record(
+        tenant_id=broadcast.tenant_id,
+        verb=verb,
+        actor=actor,
+        subject=broadcast,
+        detail=detail,
+        now=now,
+    )
