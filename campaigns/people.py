@@ -22,7 +22,7 @@ from accounts import activity, deadlocks
 from accounts.activity import SYSTEM, Actor, Verb
 from accounts.models import Activity, Tenant
 from campaigns import exits
-from campaigns.models import Delivery, Payment, Referral, Target
+from campaigns.models import Delivery, Payment, Recipient, Referral, Target
 from whatsapp import contacts, suppression
 from whatsapp.models import Attempt, Contact, Incoming, Message, Suppression
 
@@ -86,6 +86,7 @@ def export(
         "targets": _columns(rows.targets),
         "payments": _columns(rows.payments),
         "messages": _columns(rows.messages.order_by("id")),
+        "broadcasts": _columns(Recipient.objects.filter(contact__in=rows.contacts).order_by("id")),
         "attempts": _columns(Attempt.objects.filter(message__in=rows.messages)),
         "incoming": _columns(rows.incoming.order_by("id")),
         "activity": [

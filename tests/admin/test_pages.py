@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts import api_keys
 from accounts.activity import SYSTEM
 from accounts.models import ServiceKey, User
-from campaigns.models import Delivery, Payment, Template
+from campaigns.models import Delivery, Payment, Recipient, Template
 from tests import factories
 from whatsapp import media
 from whatsapp.models import (
@@ -80,6 +80,7 @@ def fill(tenant, *, rows=1):
             body=f"Merci de {tenant.slug}", sent_at=now, received_at=now,
         )  # fmt: skip
         fill_conversation(contact, target.account, message, n=n, now=now)
+        fill_broadcast(contact, target.account, n=n, now=now)
         Usage.objects.create(account=target.account, day=now.date(), count=3)
         Lease.objects.update_or_create(
             account=target.account, defaults={"worker": "w1", "lease_until": now, "fence": 1}
@@ -105,6 +106,14 @@ def fill_conversation(contact, account, message, *, n, now):
         contact=contact, at=now, what="opted_in", how="import", note=f"note of {slug}",
         actor_name=f"owner of {slug}",
     )  # fmt: skip
+
+
+def fill_broadcast(contact, account, *, n, now):
+    slug = account.tenant.slug
+    broadcast = factories.make_broadcast(
+        accounts=[account], name=f"Broadcast {n} of {slug}", texts={"fr": f"Bonjour de {slug}"}
+    )
+    Recipient.objects.create(broadcast=broadcast, contact=contact, account=account, due_at=now)
 
 
 def list_of(model):

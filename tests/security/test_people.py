@@ -15,7 +15,7 @@ from accounts import activity
 from accounts.activity import Actor, Verb
 from accounts.models import Activity
 from campaigns import people, referrals, tasks
-from campaigns.models import Delivery, Payment, Referral, Target
+from campaigns.models import Delivery, Payment, Recipient, Referral, Target
 from campaigns.rows import Row
 from tests import companies, factories
 from tests.factories import NOW
@@ -59,6 +59,10 @@ def put_into(tenant, *, state="sent"):
         wa_id=f"true_{DIGITS}@c.us_3EB0", usage_day=NOW.date(), intent_at=NOW,
     )  # fmt: skip
     Delivery.objects.create(target=target, number=1, language="fr", message=message)
+    Recipient.objects.create(
+        broadcast=factories.make_broadcast(accounts=[target.account]), contact=contact,
+        account=target.account, due_at=NOW,
+    )  # fmt: skip
     tell(target.account, f"Je suis {NAME}", sent_at=NOW)
     Payment.objects.create(tenant=tenant, external_id=f"c-{DIGITS}", paid_at=NOW)
     for subject in (referral, contact, target):
@@ -229,8 +233,8 @@ def test_an_export_holds_everything_and_is_recorded_without_the_number(acme, cap
 
     found = json.loads(capsys.readouterr().out)
     assert {name: len(rows) for name, rows in found.items()} == {
-        "contacts": 1, "referrals": 1, "targets": 1, "payments": 1, "messages": 1, "attempts": 1,
-        "incoming": 1, "activity": 2,
+        "contacts": 1, "referrals": 1, "targets": 1, "payments": 1, "messages": 1, "broadcasts": 1,
+        "attempts": 1, "incoming": 1, "activity": 2,
     }  # fmt: skip
     assert found["messages"][0]["body"] == f"Bonjour {NAME}, {PHONE}"
     (line,) = Activity.objects.filter(verb="person_exported")
