@@ -23,10 +23,12 @@ from typing import Any
 import pytest
 
 from tests.simulator.wa_js_page import CHROMIUM, node_modules
+from whatsapp.simulator.client import media
 from whatsapp.simulator.process import SimulatorProcess
 
 ME, PEER = "33639980001", "447700900123"
 DOCUMENT = b"%PDF-1.4 not much of a document\n" * 700
+PHOTO = b"\xff\xd8\xff\xe0 not much of a picture \xff\xd9"
 PATIENCE = 20.0  # seconds for any one line
 SCRIPT = Path(__file__).with_name("wwebjs.js")
 
@@ -104,12 +106,16 @@ def simulator() -> Iterator[SimulatorProcess]:
 
 
 @pytest.fixture
-def peer(simulator: SimulatorProcess, tmp_path: Path) -> Iterator[Peer]:
+def peer(
+    request: pytest.FixtureRequest, simulator: SimulatorProcess, tmp_path: Path
+) -> Iterator[Peer]:
+    """The client on its story, which the test names as the fixture's parameter."""
     modules = node_modules("whatsapp-web.js")
     if modules is None or find_node() is None or not CHROMIUM.exists():
         pytest.skip("needs node, Chromium and whatsapp-web.js (npm ci)")
     running = Peer(
         {
+            "story": request.param,
             "modules": str(modules),
             "executable": str(CHROMIUM),
             "port": simulator.port,
@@ -132,6 +138,7 @@ def peer(simulator: SimulatorProcess, tmp_path: Path) -> Iterator[Peer]:
 
 @pytest.mark.browser
 @pytest.mark.slow
+@pytest.mark.parametrize("peer", ["sending"], indirect=True)
 def test_whatsapp_web_js_logs_in_sends_receives_and_logs_out(
     simulator: SimulatorProcess, peer: Peer
 ) -> None:
@@ -168,3 +175,50 @@ def test_whatsapp_web_js_logs_in_sends_receives_and_logs_out(
     assert [chat["id"] for chat in peer.until("getChats")["value"]] == [f"{PEER}@c.us"]
     assert "error" not in peer.until("logout")
     control.wait_until(lambda state: state["devices"] == [])
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+@pytest.mark.parametrize("peer", ["conversations"], indirect=True)
+def test_whatsapp_web_js_links_by_a_typed_code_answers_and_posts_in_a_group(
+    simulator: SimulatorProcess, peer: Peer
+) -> None:
+    control = simulator.control
+    control.config(delivered_after=0)
+    control.enter_code(ME, peer.until("pairingCode")["value"], name="Camille")
+    peer.until("listening")
+
+    control.receive(PEER, "a photo", account=ME, media=media(PHOTO, "image/jpeg", filename="a.jpg"))
+    file = peer.until("download")["value"]
+    key = peer.until("reply")["value"]
+    [reply] = control.messages()
+    control.receive(PEER, "Isn't it?", account=ME, quoted=key)
+    quoted = peer.until("quoted")["value"]
+    place = {"lat": 48.8566, "lng": 2.3522, "name": "Hôtel de Ville", "address": "75004 Paris"}
+    control.receive(PEER, account=ME, location=place)
+    shown = peer.until("place")["value"]
+    control.write_on_phone(ME, PEER, "From my phone")
+    own = peer.until("own")["value"]
+
+    assert base64.b64decode(file["data"]) == PHOTO
+    assert (file["mimetype"], file["filename"]) == ("image/jpeg", "a.jpg")
+    assert reply.key == key
+    assert reply.quoted is not None
+    assert reply.quoted.body == "a photo"
+    assert [t["state"] for t in control.state()["typing"]][:1] == ["composing"]
+    assert quoted == "What a photo"
+    assert shown == [48.8566, 2.3522, "Hôtel de Ville", "75004 Paris"]
+    assert own == f"{PEER}@c.us"
+
+    members = [ME, {"phone": PEER, "admin": True}, {"phone": "33639980003", "hidden": True}]
+    group = control.make_group("Godparents", members, description="Who brings whom")
+    control.receive(PEER, "Who comes?", group=group)
+    seen, post = peer.until("group")["value"], peer.until("post")["value"]
+    chats = peer.until("getChats")["value"]
+
+    assert (seen["name"], seen["description"]) == ("Godparents", "Who brings whom")
+    assert (seen["admins"], seen["size"]) == ([f"{PEER}@c.us"], 3)
+    assert seen["author"].endswith("@lid")
+    assert (post["delivered"], post["left"]) == (2, 2)
+    assert post["id"] == control.messages()[-1].key
+    assert sorted(chat[0] for chat in chats) == [False, True]

@@ -3,7 +3,8 @@
  * Drives the simulator with whatsapp-web.js, unmodified: the second, unrelated client.
  *
  * Started by test_whatsapp_web_js.py with one JSON argument:
- *   { modules, executable, port, spki, profile, me, peer, media: {mimetype, data, filename} }
+ *   { story, modules, executable, port, spki, profile, me, peer,
+ *     media: {mimetype, data, filename} }
  * It writes one JSON object on a line for everything that happens: {event, ...}, {step, value} or
  * {step, error}. The test scans the code and plays the other side; this file only does what a
  * user of the library would.
@@ -65,33 +66,82 @@ client.on('message_ack', (message, ack) => say({
   event: 'message_ack', id: message.id._serialized, ack,
 }));
 
-client.on('ready', async () => {
+const stories = {
+  /** Everything that goes out, one answer, and the end. */
+  async sending() {
+    const peer = `${given.peer}@c.us`;
+    const send = async (content, options) => {
+      const sent = await client.sendMessage(peer, content, { waitUntilMsgSent: true, ...options });
+      return sent.id._serialized;
+    };
+    await step('getNumberId', async () => (await client.getNumberId(given.peer))._serialized);
+    await step('text', () => send('Hello from whatsapp-web.js', { linkPreview: false }));
+    await step('location', () => send(new Location(48.8566, 2.3522, { name: 'Paris' })));
+    const { mimetype, data, filename } = given.media;
+    await step('document', () => send(
+      new MessageMedia(mimetype, data, filename), { sendMediaAsDocument: true, caption: 'a file' }));
+    await step('delivered', async () => {
+      const message = await client.sendMessage(peer, 'Tell me when you get this');
+      await delivered(message.id._serialized);
+      return message.id._serialized;
+    });
+    const answered = new Promise((resolve) => { client.once('message', resolve); });
+    say({ event: 'waiting_for_message' });
+    await answered;
+    await step('getState', () => client.getState());
+    await step('getChats', async () => (await client.getChats()).map((chat) => ({
+      id: chat.id._serialized, unread: chat.unreadCount, group: chat.isGroup,
+    })));
+    await step('logout', () => client.logout());
+    process.exit(0);
+  },
+
+  /** What others write, in the order in which the test has them write it. */
+  async conversations() {
+    client.on('message_create', async (message) => {
+      if (message.fromMe && message.body === 'From my phone') {
+        await step('own', () => message.to);
+      }
+    });
+    client.on('message', async (message) => {
+      const chat = await message.getChat();
+      if (message.location) {
+        const { latitude, longitude, name, address } = message.location;
+        await step('place', () => [latitude, longitude, name, address]);
+      } else if (message.hasMedia) {
+        await step('download', () => message.downloadMedia());
+        await chat.sendStateTyping();
+        await step('reply', async () => (await message.reply('What a photo'))?.id._serialized);
+      } else if (message.hasQuotedMsg) {
+        await step('quoted', async () => (await message.getQuotedMessage()).body);
+      } else if (chat.isGroup) {
+        await step('group', () => ({
+          name: chat.name,
+          author: message.author,
+          description: chat.description,
+          admins: chat.participants.filter((one) => one.isAdmin).map((one) => one.id._serialized),
+          size: chat.participants.length,
+        }));
+        await step('post', async () => {
+          const sent = await chat.sendMessage('To all of you');
+          await delivered(sent.id._serialized);
+          const info = await sent.getInfo();
+          return { id: sent.id._serialized, delivered: info.delivery.length, left: info.readRemaining };
+        });
+        await step('getChats', async () => (await client.getChats()).map((one) => [
+          one.isGroup, one.name, one.unreadCount]));
+      }
+    });
+    say({ event: 'listening' });
+  },
+};
+
+if (given.story === 'conversations') {
+  client.once('qr', () => step('pairingCode', () => client.requestPairingCode(given.me)));
+}
+client.on('ready', () => {
   say({ event: 'ready', me: client.info.wid._serialized, name: client.info.pushname });
-  const peer = `${given.peer}@c.us`;
-  const send = async (content, options) => {
-    const sent = await client.sendMessage(peer, content, { waitUntilMsgSent: true, ...options });
-    return sent.id._serialized;
-  };
-  await step('getNumberId', async () => (await client.getNumberId(given.peer))._serialized);
-  await step('text', () => send('Hello from whatsapp-web.js', { linkPreview: false }));
-  await step('location', () => send(new Location(48.8566, 2.3522, { name: 'Paris' })));
-  const { mimetype, data, filename } = given.media;
-  await step('document', () => send(
-    new MessageMedia(mimetype, data, filename), { sendMediaAsDocument: true, caption: 'a file' }));
-  await step('delivered', async () => {
-    const message = await client.sendMessage(peer, 'Tell me when you get this');
-    await delivered(message.id._serialized);
-    return message.id._serialized;
-  });
-  const answered = new Promise((resolve) => { client.once('message', resolve); });
-  say({ event: 'waiting_for_message' });
-  await answered;
-  await step('getState', () => client.getState());
-  await step('getChats', async () => (await client.getChats()).map((chat) => ({
-    id: chat.id._serialized, unread: chat.unreadCount, group: chat.isGroup,
-  })));
-  await step('logout', () => client.logout());
-  process.exit(0);
+  stories[given.story]();
 });
 
 client.initialize().catch((error) => {
