@@ -42,6 +42,10 @@ class Verb(models.TextChoices):
     ACCOUNT_PAUSED = "account_paused", _("sending paused")
     ACCOUNT_RESUMED = "account_resumed", _("sending resumed")
     LIMITS_CHANGED = "limits_changed", _("limits changed")
+    NEW_CHATS_HELD = "new_chats_held", _("new chats refused by WhatsApp")
+    HEALTH_PAUSED = "health_paused", _("stopped sending for its health")
+    HEALTH_STEPPED = "health_stepped", _("sends more again")
+    HOLDS_LIFTED = "holds_lifted", _("holds lifted")
     # messages
     MESSAGE_QUEUED = "message_queued", _("message queued")
     SENT = "sent", _("message sent")

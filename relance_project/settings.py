@@ -289,6 +289,15 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": dt.timedelta(seconds=RECONCILE_EVERY),
         "options": {"expires": RECONCILE_EVERY},
     },
+    "assess-health": {
+        "task": "whatsapp.tasks.assess_health",
+        "schedule": dt.timedelta(minutes=10),
+        "options": {"expires": 600},
+    },
+    "forget-health": {
+        "task": "whatsapp.tasks.forget_health",
+        "schedule": dt.timedelta(days=1),
+    },
     "forget-nonces": {
         "task": "accounts.tasks.forget_nonces",
         "schedule": dt.timedelta(hours=1),
@@ -362,7 +371,7 @@ except ValueError as error:
     raise ImproperlyConfigured(f"WHATSAPP_QUIET_HOURS: {error}.") from error
 # Below this score of 100 an account stops sending by itself; 0: never.
 WHATSAPP_HEALTH_PAUSE_BELOW = positive(
-    "WHATSAPP_HEALTH_PAUSE_BELOW", 40 if _CAREFUL else 0, minimum=0
+    "WHATSAPP_HEALTH_PAUSE_BELOW", 60 if _CAREFUL else 0, minimum=0
 )
 WHATSAPP_HEALTH_STEP_HOURS = positive("WHATSAPP_HEALTH_STEP_HOURS", 12)
 WHATSAPP_COLD_HOLD_HOURS = positive("WHATSAPP_COLD_HOLD_HOURS", 24)

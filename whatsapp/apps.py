@@ -7,5 +7,5 @@ class WhatsAppConfig(AppConfig):
     verbose_name = _("WhatsApp")
 
     def ready(self) -> None:
-        from whatsapp import recording  # noqa: F401  connects to whatsapp.signals
+        from whatsapp import health, recording  # noqa: F401  connects to whatsapp.signals
         from whatsapp.webhooks import events  # noqa: F401  the same

@@ -24,8 +24,10 @@ log = structlog.get_logger(__name__)
 
 DRIVE = "whatsapp.tasks.drive"
 NOTIFY = "whatsapp.tasks.notify_owners"
+ASSESS = "whatsapp.tasks.assess_health"
 DELIVER = "whatsapp.tasks.deliver_webhooks"
 SHARED_QUEUE = "browser"
+ASSESS_EVERY = 30  # seconds, of one account
 KEEP_SECONDS = 300  # an older doorbell says nothing the reconciler has not said
 
 
@@ -81,6 +83,25 @@ def ring_default(task: str, calls: Iterable[tuple[int, ...]]) -> None:
             )
     except (OperationalError, RedisError, OSError) as error:
         log.warning("doorbell lost", error=type(error).__name__)
+
+
+def assess_on_commit(account_id: int) -> None:
+    """Have an account's health looked at: something bad happened. Many at once ring once.
+
+    Lost or not, the next round looks at everybody.
+    """
+
+    def publish() -> None:
+        key = f"{settings.REDIS_PREFIX}assess:{account_id}"
+        try:
+            if limits.server().client.set(key, 1, nx=True, ex=ASSESS_EVERY):
+                current_app.send_task(
+                    ASSESS, args=[account_id], queue="default", retry=False, expires=KEEP_SECONDS
+                )
+        except (OperationalError, RedisError, OSError) as error:
+            log.warning("doorbell lost", error=type(error).__name__)
+
+    transaction.on_commit(publish)
 
 
 def send(account_id: int, queue: str, producer: Producer | None = None) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import zoneinfo
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.wording import when
+from whatsapp import pace, quiet_hours
 from whatsapp.models import Attempt, Message
 from whatsapp.obstacles import obstacle
 
@@ -22,6 +25,7 @@ _REASONS: dict[str, Any] = {
     "bad_key": gettext_lazy("the file could not be encrypted for the recipient"),
     "browser_failed": gettext_lazy("the browser did not start"),
     "browser_gone": gettext_lazy("the browser ended while it was at work"),
+    "cold_chats": gettext_lazy("WhatsApp does not let this account begin new chats for now"),
     "busy": gettext_lazy("the page was busy"),
     "by_hand": gettext_lazy("somebody took the person out of the sequence"),
     "cancelled": gettext_lazy("somebody cancelled it"),
@@ -32,6 +36,7 @@ _REASONS: dict[str, Any] = {
     "loading": gettext_lazy("WhatsApp was still loading"),
     "manual": gettext_lazy("somebody took the person out of the sequence"),
     "media_unreadable": gettext_lazy("the file could not be read"),
+    "new_chats": gettext_lazy("the account has begun its new chats of the day"),
     "no_ack": gettext_lazy("WhatsApp’s server did not answer"),
     "not_found": gettext_lazy("WhatsApp does not know it, so it is sent again"),
     "not_linked": gettext_lazy("the account was not linked"),
@@ -41,6 +46,7 @@ _REASONS: dict[str, Any] = {
     "page_not_ready": gettext_lazy("WhatsApp’s page was not ready"),
     "paid": gettext_lazy("the person paid"),
     "profile_in_use": gettext_lazy("another browser had the profile"),
+    "quiet_hours": gettext_lazy("it was night at the recipient’s"),
     "settled_again": gettext_lazy("somebody decided to send it again"),
     "settled_sent": gettext_lazy("somebody decided that it arrived"),
     "timeout": gettext_lazy("WhatsApp’s page did not answer in time"),
@@ -108,6 +114,8 @@ def _waits(message: Message, *, now: datetime) -> str:
     account = message.account
     if hindrance := obstacle(account, now=now):
         return _("It waits: %s.") % hindrance
+    if message.due_at > now and message.error_code in pace.HOLDS:
+        return _held(message, now=now)
     if message.due_at > now:
         due = when(message.due_at, now=now, zone=account.tenant.zone)
         if message.error_code:
@@ -120,6 +128,22 @@ def _waits(message: Message, *, now: datetime) -> str:
     if lease is None or lease.lease_until is None or lease.lease_until <= now:
         return _("It is due and waits for a worker to open “%s”.") % account.name
     return _("It is due and goes out when those before it have.")
+
+
+def _held(message: Message, *, now: datetime) -> str:
+    """What keeps a message whose time had come (pace.py), and until when."""
+    zone = message.account.tenant.zone
+    if message.error_code == pace.QUIET:
+        with contextlib.suppress(ValueError, zoneinfo.ZoneInfoNotFoundError):
+            zone = zoneinfo.ZoneInfo(message.error)
+        return _("It waits: quiet hours in %(place)s until %(when)s, by the clock there.") % {
+            "place": quiet_hours.place(zone),
+            "when": when(message.due_at, now=now, zone=zone),
+        }
+    return _("It waits until %(when)s: %(reason)s.") % {
+        "when": when(message.due_at, now=now, zone=zone),
+        "reason": reason(message.error_code),
+    }
 
 
 def timeline(message: Message) -> list[Entry]:

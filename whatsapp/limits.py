@@ -316,7 +316,7 @@ def snapshot(account: Account, *, now: datetime) -> Allowance:
             """
             SELECT coalesce(max(usage.count), 0), coalesce(max(usage.new_chats), 0),
                    count(recent.intent_at), min(recent.intent_at)
-            FROM (SELECT %(account)s AS id) AS account
+            FROM (SELECT %(account)s::bigint AS id) AS account
             LEFT JOIN whatsapp_usage AS usage
                    ON usage.account_id = account.id AND usage.day = %(day)s
             LEFT JOIN (SELECT intent_at FROM whatsapp_attempt

@@ -26,10 +26,7 @@ def tell_owners(*, now: datetime) -> int:
         if not claimed or account.owner is None or not account.owner.email:
             continue
         with override(account.tenant.default_language):
-            subject = _("Your WhatsApp account %(name)s is disconnected") % {"name": account.name}
-            body = _(
-                "Messages wait until you connect it again. Nothing is lost.\n\nWhy: %(reason)s"
-            ) % {"reason": reasons.in_words(account.status_reason) or account.status_reason}
+            subject, body = _resting(account) if account.is_linked else _disconnected(account)
         try:
             send_mail(subject, body, None, [account.owner.email])
             sent += 1
@@ -37,3 +34,19 @@ def tell_owners(*, now: datetime) -> int:
             # Told in the API's status as well; a second mail would be worse than none.
             log.warning("owner not told", account_id=account.pk, error=type(error).__name__)
     return sent
+
+
+def _disconnected(account: Account) -> tuple[str, str]:
+    subject = _("Your WhatsApp account %(name)s is disconnected") % {"name": account.name}
+    body = _("Messages wait until you connect it again. Nothing is lost.\n\nWhy: %(reason)s")
+    reason = reasons.in_words(account.status_reason) or account.status_reason
+    return subject, body % {"reason": reason}
+
+
+def _resting(account: Account) -> tuple[str, str]:
+    subject = _("Your WhatsApp account %(name)s rests") % {"name": account.name}
+    body = _(
+        "It has stopped sending by itself, so that WhatsApp does not restrict the number. Messages "
+        "wait, and it comes back by itself, slowly. Nothing is lost.\n\nWhy: %(reason)s"
+    )
+    return subject, body % {"reason": reasons.of_health(account.health_reason)}

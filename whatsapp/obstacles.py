@@ -8,7 +8,7 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 
 from accounts.wording import when
-from whatsapp import limits
+from whatsapp import limits, pace, reasons
 from whatsapp.limits import Allowance
 from whatsapp.models import Account
 
@@ -27,6 +27,13 @@ def obstacle(account: Account, *, now: datetime, allowance: Allowance | None = N
         return _("sending from “%(account)s” was paused %(since)s: resume it") % {
             **name,
             "since": since,
+        }
+    if account.is_resting and account.is_linked:
+        step = pace.next_step(account) or now
+        return _("“%(account)s” rests until %(when)s for its health: %(reason)s") % {
+            **name,
+            "when": when(step, now=now, zone=account.tenant.zone),
+            "reason": reasons.of_health(account.health_reason),
         }
     match Account.Status(account.status):
         case Account.Status.NEW:

@@ -14,13 +14,19 @@ from datetime import datetime
 
 from django.conf import settings
 
+from accounts import activity
+from accounts.activity import Verb
 from whatsapp import doorbells, limits, outbox, quiet_hours
 from whatsapp.models import Account, Message
 from whatsapp.models.pace import ALL
 from whatsapp.standing import standing
 
 QUIET, NEW_CHATS, COLD, HEALTH = "quiet_hours", "new_chats", "cold_chats", "health"
-HOLDS = (QUIET, NEW_CHATS, COLD)
+# WhatsApp's refusal of new chats.
+COLD_NACK = "nack_463"
+LONGEST_COLD = dt.timedelta(days=7)
+# What the `error_code` of a message says that waits for one of these.
+HOLDS = (QUIET, NEW_CHATS, COLD, COLD_NACK)
 # Whoever wrote so lately is awake and waits for an answer.
 AWAKE = dt.timedelta(hours=1)
 TYPED = frozenset({Message.Kind.TEXT, Message.Kind.LINK})
@@ -99,14 +105,38 @@ def put_off(message: Message, held: Hold) -> bool:
     return bool(done)
 
 
+def note_cold_nack(account_id: int, *, now: datetime) -> datetime:
+    """WhatsApp refused a new chat: begin none until the time that this returns.
+
+    A day, twice as long with each refusal within a week of the last hold, a week at most. In the
+    caller's transaction, before it locks a message.
+    """
+    account = Account.objects.select_for_update(of=("self",), no_key=True).get(pk=account_id)
+    before = account.cold_held_until
+    if before is not None and before > now:
+        return before
+    again = before is not None and now - before < LONGEST_COLD
+    account.cold_holds = min(account.cold_holds + 1, 10) if again else 1
+    day = dt.timedelta(hours=settings.WHATSAPP_COLD_HOLD_HOURS)
+    until: datetime = now + min(day * 2 ** (account.cold_holds - 1), max(day, LONGEST_COLD))
+    account.cold_held_until = until
+    account.save(update_fields=["cold_held_until", "cold_holds"])
+    activity.record(
+        tenant_id=account.tenant_id,
+        verb=Verb.NEW_CHATS_HELD,
+        subject=account,
+        detail={"until": until.isoformat(timespec="seconds")},
+        now=now,
+    )
+    return until
+
+
 def ask_again(account: Account, *, now: datetime) -> int:
     """Have what is held looked at again: its reason may have gone. Returns how many.
 
     They go out, or are put off once more, in the order in which they were queued.
     """
-    held = Message.objects.filter(
-        account=account, state=Message.State.QUEUED, error_code__in=[*HOLDS, "nack_463"]
-    )
+    held = Message.objects.filter(account=account, state=Message.State.QUEUED, error_code__in=HOLDS)
     changed = held.filter(due_at__gt=now).exclude(due_at=outbox.NEVER).update(due_at=now)
     if changed:
         doorbells.ring_on_commit([account.pk])

@@ -28,6 +28,22 @@ WORDS: dict[str, str | Promise] = {
     "the same login was opened": _("The same session was opened in another window."),
 }
 
+# What took most off a score (health.py).
+OF_HEALTH: dict[str, str | Promise] = {
+    "acks": _("WhatsApp’s server answers late, or not at all"),
+    "delivery": _("many messages do not reach a phone"),
+    "replies": _("almost nobody answers"),
+    "failures": _("many messages fail, or go to numbers that are not on WhatsApp"),
+    "opt_outs": _("many people say stop"),
+    "refusals": _("WhatsApp refuses messages"),
+    "disconnects": _("its connection was ended again and again"),
+}
+
+
+def of_health(code: str) -> str:
+    """Why a score is low, as part of a sentence; "" for no reason."""
+    return str(OF_HEALTH.get(code, code))
+
 
 def in_words(status_reason: str) -> str:
     """The reason for people; "" when it means nothing to them."""

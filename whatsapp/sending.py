@@ -19,7 +19,7 @@ from django.db.models import F, Q, Value
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
-from whatsapp import doorbells, leases, outbox
+from whatsapp import doorbells, leases, outbox, pace
 from whatsapp.clock import database_now
 from whatsapp.driver.base import (
     DriverError,
@@ -261,6 +261,22 @@ def finish_error(intent: Intent, error: DriverError, *, now: datetime) -> bool:
     retries = message.retries + (1 if counts else 0)
     again = isinstance(error, Retryable) and retries <= settings.WHATSAPP_MAX_RETRIES
     with transaction.atomic():
+        if error.code == pace.COLD_NACK:
+            # It did not leave, and no other to a new chat would: not this message's own failure.
+            held_until = pace.note_cold_nack(message.account_id, now=now)
+            _close_attempt(
+                intent.attempt_id, Attempt.Outcome.RETRY, now=now, code=error.code, error=text
+            )
+            return outbox.move(
+                message,
+                to=State.QUEUED,
+                when=[State.SENDING],
+                fence=intent.fence,
+                due_at=held_until,
+                error_code=error.code,
+                error=text,
+                now=now,
+            )
         if not again:
             _close_attempt(
                 intent.attempt_id, Attempt.Outcome.FAILED, now=now, code=error.code, error=text

@@ -21,7 +21,7 @@ from django.db import connection
 from django.db.models import Q
 from django.utils import timezone
 
-from whatsapp import doorbells, driving, events, leases, notices, remote, retention, sending
+from whatsapp import doorbells, driving, events, health, leases, notices, remote, retention, sending
 from whatsapp.driver.base import DriverFactory, Event
 from whatsapp.driver.chromium import ChromiumFactory
 from whatsapp.driver.launch import ChromiumConfig
@@ -58,6 +58,19 @@ def notify_owners() -> int:
 def deliver_webhooks(endpoint_id: int) -> int:
     """Tell an endpoint what it has to hear; returns how many events it took."""
     return delivery.deliver(endpoint_id)
+
+
+@shared_task(name=doorbells.ASSESS)
+def assess_health(account_id: int | None = None) -> int:
+    """Measure one account, or all; returns how many."""
+    ids = None if account_id is None else [account_id]
+    return health.assess(account_ids=ids, now=timezone.now())
+
+
+@shared_task(name="whatsapp.tasks.forget_health")
+def forget_health() -> int:
+    """Delete samples that nobody plots any more; returns how many."""
+    return health.forget_samples(now=timezone.now())
 
 
 @shared_task(name="whatsapp.tasks.forget_texts")

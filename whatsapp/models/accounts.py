@@ -25,7 +25,9 @@ WORKER_COMES = dt.timedelta(minutes=2)
 class AccountQuerySet(models.QuerySet["Account"]):
     def sendable(self) -> AccountQuerySet:
         """Accounts that may send now as far as PostgreSQL knows."""
-        return self.filter(status__in=Account.LINKED_STATUSES, enabled=True, sending_paused_at=None)
+        return self.filter(
+            status__in=Account.LINKED_STATUSES, enabled=True, sending_paused_at=None
+        ).exclude(health_share=0)
 
     def to_link(self, *, now: datetime) -> AccountQuerySet:
         """Accounts that nothing is sent from until somebody scans a code."""
@@ -37,6 +39,10 @@ class AccountQuerySet(models.QuerySet["Account"]):
 
     def paused(self) -> AccountQuerySet:
         return self.filter(enabled=True, sending_paused_at__isnull=False)
+
+    def resting(self) -> AccountQuerySet:
+        """Accounts that stopped by themselves, for their health."""
+        return self.filter(enabled=True, health_share=0)
 
     def at_limit(self, *, now: datetime) -> AccountQuerySet:
         """Accounts that may send but have sent all they may on this day of their tenant."""
