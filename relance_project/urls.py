@@ -22,6 +22,7 @@ urlpatterns = [
     path("api/v1/", include("accounts.urls_v1")),
     path("api/v1/", include("whatsapp.urls_v1")),
     path("api/v1/", include("campaigns.urls_v1")),
+    path("api/whatsapp/", include("whatsapp.urls_marketing")),
     path("api/whatsapp/", include("whatsapp.urls")),
     path("api/relance/", include("campaigns.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),

@@ -29,6 +29,7 @@ from accounts.console import CompanyFilter, companies
 from campaigns import statistics
 from campaigns.models import Target
 from whatsapp import explaining
+from whatsapp import statistics as numbers
 from whatsapp.models import Account
 
 T = TypeVar("T")
@@ -119,7 +120,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     ids = [int(chosen)] if chosen else list(known)
     now = timezone.now()
     since = now - dt.timedelta(days=DAYS - 1)
-    usage = statistics.usage(ids, now=now)
+    usage = numbers.usage(ids, now=now)
     return context | {
         "any_company": bool(known),
         "companies": known if len(known) > 1 else {},
@@ -217,20 +218,20 @@ def _remembered(name: str, ids: list[int], work: Callable[[], T], *, seconds: in
     return found
 
 
-def _days(ids: list[int], *, since: dt.datetime, now: dt.datetime) -> list[statistics.Day]:
+def _days(ids: list[int], *, since: dt.datetime, now: dt.datetime) -> list[numbers.Day]:
     """Today and yesterday as they are; before, where little happens, up to an hour old."""
     yesterday = _midnight(now - dt.timedelta(days=1))
     before = _remembered(
         f"days {yesterday}",
         ids,
-        lambda: statistics.days(ids, since=_midnight(since), until=yesterday),
+        lambda: numbers.days(ids, since=_midnight(since), until=yesterday),
         seconds=3600,
     )
-    days: dict[dt.date, statistics.Day] = {}
+    days: dict[dt.date, numbers.Day] = {}
     # The day of a zone that the cut goes through stands in both.
-    for day in (*before, *statistics.days(ids, since=yesterday, until=now)):
-        seen = days.get(day.day, statistics.Day(day.day, 0, 0, 0))
-        days[day.day] = statistics.Day(
+    for day in (*before, *numbers.days(ids, since=yesterday, until=now)):
+        seen = days.get(day.day, numbers.Day(day.day, 0, 0, 0))
+        days[day.day] = numbers.Day(
             day.day, seen.sent + day.sent, seen.delivered + day.delivered, seen.read + day.read
         )
     return list(days.values())
@@ -298,7 +299,7 @@ def _funnel(ids: list[int], *, since: dt.datetime, now: dt.datetime) -> Plot:
 
 
 def _accounts(ids: list[int]) -> Plot:
-    found = statistics.accounts(ids)
+    found = numbers.accounts(ids)
     rows = [[str(Account.Status(s).label), count] for s, count in found.by_status.items() if count]
     return Plot(
         name="accounts",
@@ -325,7 +326,7 @@ def _failures(ids: list[int], *, since: dt.datetime, now: dt.datetime) -> Plot:
     found = _remembered(
         "failures",
         ids,
-        lambda: statistics.failures(ids, since=_midnight(since), until=now),
+        lambda: numbers.failures(ids, since=_midnight(since), until=now),
         seconds=300,
     )
     return Plot(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from datetime import datetime
 from typing import Any
 
 from django.shortcuts import get_object_or_404
@@ -13,47 +11,16 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.bodies import Body, Moment, read
-from accounts.models import ApiKey, Membership
-from accounts.permissions import ADMINISTRATORS
-from accounts.routes import TenantRoute
+from accounts.bodies import read
 from campaigns import statistics
 from campaigns.api import examples
 from campaigns.models import Campaign
-
-LONGEST = dt.timedelta(days=366)
-USUAL = dt.timedelta(days=30)
-
-
-class Period(Body):
-    """The last 30 days when nothing is said."""
-
-    since = Moment(required=False, help_text="From here on.")
-    until = Moment(required=False, help_text="Before this.")
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        until: datetime = attrs.get("until") or timezone.now()
-        try:
-            since: datetime = attrs.get("since") or until - USUAL
-            too_long = until - since > LONGEST
-        except OverflowError:
-            too_long = True
-        if too_long:
-            raise serializers.ValidationError({"since": "give a period of 366 days at most"})
-        if since > until:
-            raise serializers.ValidationError({"since": "this is after until"})
-        return {**attrs, "since": since, "until": until}
+from whatsapp import statistics as numbers
+from whatsapp.api.stats import Period, StatsAccounts, StatsDay, StatsRoute
 
 
 class FunnelFilter(Period):
     campaign = serializers.IntegerField(required=False, min_value=1)
-
-
-class StatsDay(serializers.Serializer[Any]):
-    day = serializers.DateField()
-    sent = serializers.IntegerField()
-    delivered = serializers.IntegerField(help_text="Of those sent on that day.")
-    read = serializers.IntegerField(help_text="Of those sent on that day.")
 
 
 class StatsFunnel(serializers.Serializer[Any]):
@@ -64,11 +31,6 @@ class StatsFunnel(serializers.Serializer[Any]):
     active = serializers.IntegerField()
     completed = serializers.IntegerField()
     exited = serializers.DictField(child=serializers.IntegerField(), help_text="By reason.")
-
-
-class StatsAccounts(serializers.Serializer[Any]):
-    byStatus = serializers.DictField(source="by_status", child=serializers.IntegerField())
-    paused = serializers.IntegerField()
 
 
 class FullAccount(serializers.Serializer[Any]):
@@ -101,14 +63,6 @@ class StatsOpen(serializers.Serializer[Any]):
     held = serializers.DictField(child=serializers.IntegerField(), help_text="Targets by hold.")
 
 
-class StatsRoute(TenantRoute):
-    """Numbers of the whole company: agents, who see their own accounts only, get none."""
-
-    roles = ADMINISTRATORS | {Membership.Role.VIEWER.value}
-    scopes = {"GET": ApiKey.Scope.STATS_READ}
-    calls_per_minute = {"GET": 60}
-
-
 @extend_schema(tags=["stats"])
 class StatsMessagesView(StatsRoute):
     @extend_schema(
@@ -120,7 +74,7 @@ class StatsMessagesView(StatsRoute):
     )
     def get(self, request: Request) -> Response:
         period = read(Period, request.query_params)
-        found = statistics.days([self.tenant.pk], since=period["since"], until=period["until"])
+        found = numbers.days([self.tenant.pk], since=period["since"], until=period["until"])
         return Response(StatsDay(found, many=True).data)
 
 
@@ -153,7 +107,7 @@ class StatsAccountsView(StatsRoute):
         examples=examples.STATS_ACCOUNTS,
     )
     def get(self, request: Request) -> Response:
-        return Response(StatsAccounts(statistics.accounts([self.tenant.pk])).data)
+        return Response(StatsAccounts(numbers.accounts([self.tenant.pk])).data)
 
 
 @extend_schema(tags=["stats"])
@@ -164,7 +118,7 @@ class StatsUsageView(StatsRoute):
         examples=examples.STATS_USAGE,
     )
     def get(self, request: Request) -> Response:
-        return Response(StatsUsage(statistics.usage([self.tenant.pk], now=timezone.now())).data)
+        return Response(StatsUsage(numbers.usage([self.tenant.pk], now=timezone.now())).data)
 
 
 @extend_schema(tags=["stats"])
@@ -177,7 +131,7 @@ class StatsFailuresView(StatsRoute):
     )
     def get(self, request: Request) -> Response:
         period = read(Period, request.query_params)
-        found = statistics.failures([self.tenant.pk], since=period["since"], until=period["until"])
+        found = numbers.failures([self.tenant.pk], since=period["since"], until=period["until"])
         return Response(StatsFailures(found).data)
 
 

@@ -7,6 +7,7 @@ import pytest
 from campaigns import statistics
 from tests import factories
 from tests.factories import DAY, HOUR, NOW
+from whatsapp import statistics as numbers
 from whatsapp.models import Contact, Lease, Message, Usage
 
 pytestmark = pytest.mark.django_db
@@ -35,7 +36,7 @@ def make_message(account, **fields):
 
 
 def last_days(tenant, count):
-    return statistics.days([tenant.pk], since=NOW - count * DAY, until=NOW)
+    return numbers.days([tenant.pk], since=NOW - count * DAY, until=NOW)
 
 
 def test_a_day_counts_what_was_sent_on_it_and_what_became_of_that(acme):
@@ -72,7 +73,7 @@ def test_a_day_of_25_hours_is_counted_once(acme):
     make_message(account, sent_at=midnight + 25 * HOUR - MINUTE)
     make_message(account, sent_at=midnight + 25 * HOUR)
 
-    days = statistics.days([acme.pk], since=midnight - DAY, until=midnight + 2 * DAY)
+    days = numbers.days([acme.pk], since=midnight - DAY, until=midnight + 2 * DAY)
 
     assert {day.day.day: day.sent for day in days} == {24: 0, 25: 2, 26: 1}
 
@@ -106,7 +107,7 @@ def test_usage_is_of_the_tenants_today_and_the_fullest_come_first(acme):
         Usage.objects.create(account=account, day=today - DAY, count=99)
     factories.make_account(acme, name="new", connected=False, daily_limit=50)
 
-    usage = statistics.usage([acme.pk], now=NOW, fullest=3)
+    usage = numbers.usage([acme.pk], now=NOW, fullest=3)
 
     assert (usage.used, usage.limit, usage.accounts) == (20, 125, 4)
     assert [(row.name, row.percent) for row in usage.fullest] == [
@@ -119,7 +120,7 @@ def test_failures_are_counted_by_reason(acme):
     for code, ended_at in (("a", NOW), ("b", NOW), ("b", NOW - HOUR), ("b", NOW - 9 * DAY)):
         make_message(account, state="failed", sent_at=None, error_code=code, ended_at=ended_at)
 
-    failures = statistics.failures([acme.pk], since=NOW - DAY, until=NOW + MINUTE)
+    failures = numbers.failures([acme.pk], since=NOW - DAY, until=NOW + MINUTE)
 
     assert (failures.total, list(failures.by_code.items())) == (3, [("b", 2), ("a", 1)])
 
@@ -163,14 +164,14 @@ def test_no_number_is_of_another_company(acme, rival):
     )
     ours, time = [acme.pk], {"since": NOW - DAY, "until": NOW}
 
-    assert sum(day.sent for day in statistics.days(ours, **time)) == 0
+    assert sum(day.sent for day in numbers.days(ours, **time)) == 0
     assert statistics.funnel(ours, **time).enrolled == 0
-    assert sum(statistics.accounts(ours).by_status.values()) == 0
-    assert statistics.usage(ours, now=NOW).accounts == 0
-    assert statistics.failures(ours, **time).total == 0
+    assert sum(numbers.accounts(ours).by_status.values()) == 0
+    assert numbers.usage(ours, now=NOW).accounts == 0
+    assert numbers.failures(ours, **time).total == 0
     questions = statistics.open_questions(ours, now=NOW)
     assert (questions.uncertain, questions.accounts_paused, questions.held) == (0, 0, {})
 
 
 def test_nothing_is_asked_for_no_company():
-    assert statistics.days([], since=NOW - DAY, until=NOW) == []
+    assert numbers.days([], since=NOW - DAY, until=NOW) == []
