@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.contract.media import DOCUMENT, IMAGE
-from tests.contract.rig import CALL, OPEN, Rig, Session, link, new_phone, reopen, wait_until
+from tests.contract.rig import CALL, Rig, Session, link, new_phone, reopen, wait_until
 from whatsapp.driver import base
 from whatsapp.driver.base import Location, MediaFile, MediaInfo, MediaKind
 
@@ -84,6 +84,14 @@ def test_a_file_above_the_ceiling_is_refused(rig: Rig, linked: Session, announce
     message = heard(rig, linked, media=DOCUMENT, size=announced)
     with pytest.raises(base.Permanent) as refused:
         linked.driver.download(message.wa_id, limit=20, deadline=CALL)
+
+    assert refused.value.code == "media_too_large"
+
+
+def test_a_file_that_is_announced_as_too_large_is_not_even_fetched(rig: Rig, linked: Session):
+    message = heard(rig, linked, media=DOCUMENT, size=2**31, gone=True)
+    with pytest.raises(base.Permanent) as refused:
+        linked.driver.download(message.wa_id, deadline=CALL)
 
     assert refused.value.code == "media_too_large"
 
@@ -199,12 +207,20 @@ def test_the_last_word_of_each_chat_is_there_after_a_restart(rig: Rig, profile):
 
 def test_what_was_before_is_not_caught_up(rig: Rig, profile):
     session = link(rig, profile)
-    before = heard(rig, session, body="before")
-    session.driver.close()
-    again = rig.session(profile)
-    again.driver.open(deadline=OPEN)
-    later = before.sent_at + timedelta(days=1)
-    caught = again.driver.unread(since=later, deadline=CALL)
-    again.driver.close()
+    ana = new_phone()
+    old = heard(rig, session, body="another chat")
+    before = heard(rig, session, ana, body="before")
+    later: list[base.IncomingMessage] = []
 
-    assert caught == []
+    def a_second_later() -> bool:  # WhatsApp's times have no fractions
+        later.append(heard(rig, session, ana, body="later"))
+        return later[-1].sent_at >= before.sent_at + timedelta(seconds=1)
+
+    wait_until(a_second_later, "another second")
+    again = reopen(rig, session, profile)
+    caught = again.driver.unread(since=later[-1].sent_at, deadline=CALL)
+    again.driver.close()
+    ids = {message.wa_id for message in caught}
+
+    assert later[-1].wa_id in ids
+    assert not ids & {old.wa_id, before.wa_id}
