@@ -7,7 +7,7 @@ class CampaignsConfig(AppConfig):
     verbose_name = _("Campaigns")
 
     def ready(self) -> None:
-        from campaigns import following  # noqa: F401  connects to whatsapp.signals
+        from campaigns import following, lawful_basis  # noqa: F401  connect to whatsapp.signals
         from campaigns.broadcasts import tracking  # noqa: F401  connects to whatsapp.signals
         from relance_project import labels
 

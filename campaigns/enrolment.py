@@ -8,6 +8,8 @@ A referral leaves it for ever with its target, or with the reason why it never g
 ``phone_followed``    somebody else's target has this phone: the first referrer wins
 ``phone_paid``        another referral with this phone has paid: the same person
 ``opted_out``         the contact asked for no messages
+``no_lawful_basis``   known from a group, and a person has withdrawn the basis; ends when one is
+                      recorded again (lawful_basis.py)
 ====================  =======================================================================
 
 Those who may enrol later stay in the worklist and are not even looked at meanwhile, because it is
@@ -29,7 +31,7 @@ from django.db import connection, transaction
 
 from accounts import activity, deadlocks
 from accounts.activity import Verb
-from campaigns import exits
+from campaigns import exits, lawful_basis
 from campaigns.models import Referral
 from whatsapp.failpoints import failpoint
 from whatsapp.models import Account
@@ -63,6 +65,7 @@ WITH starting AS MATERIALIZED (
            payment.paid_at,
            CASE
                WHEN contact.opted_out_at IS NOT NULL THEN 'opted_out'
+               WHEN contact.source = 'group' AND contact.lawful_basis = '' THEN 'no_lawful_basis'
                WHEN EXISTS (
                    SELECT FROM campaigns_referral AS other
                    WHERE other.tenant_id = referral.tenant_id AND other.phone = referral.phone
@@ -121,6 +124,8 @@ def enrol(*, now: datetime) -> int:
     """
     if not _somebody_waits():
         return 0
+    # Most have theirs since the import or the scrape: this finds those whose phone came later.
+    lawful_basis.of_referrals(now=now)
     started = seen = 0
     while True:
         looked_at, added = _enrol_batch(now=now)

@@ -24,7 +24,7 @@ from accounts import activity, deadlocks
 from accounts.activity import SYSTEM, Actor, Verb
 from accounts.findings import Finding, Line
 from accounts.models import Tenant
-from campaigns import corrections, exits
+from campaigns import corrections, exits, lawful_basis
 from campaigns.corrections import CHANGEABLE
 from campaigns.import_report import ReferralReport
 from campaigns.models import Payment, Referral, Referrer, Target, Template
@@ -168,7 +168,7 @@ class _Importer:
     def _store(
         self, batch: list[Row | Finding]
     ) -> tuple[Counter[str], list[Finding], dict[int, tuple[str, str]]]:
-        """Locks: payments, then referrals, then targets, as in exits.py."""
+        """Locks: contacts, payments, then referrals, then targets, as in exits.py."""
         counts: Counter[str] = Counter()
         findings: list[Finding] = []
         outcomes: dict[int, tuple[str, str]] = {}
@@ -381,6 +381,11 @@ class _Importer:
         return payments
 
     def _write(self, known: dict[str, _Known], payments: dict[str, datetime]) -> None:
+        lawful_basis.of_imported(
+            tenant_id=self.tenant.pk,
+            phones=(entry.values.phone for entry in known.values()),
+            now=self.now,
+        )
         if payments:
             exits.record_payments(tenant=self.tenant, payments=payments, source=self.source)
         new = {key: entry for key, entry in known.items() if entry.pk is None}

@@ -9,7 +9,18 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 
-from whatsapp import inbox, leases, limits, opening, outbox, pace, profiles, receipts, sending
+from whatsapp import (
+    discovery,
+    inbox,
+    leases,
+    limits,
+    opening,
+    outbox,
+    pace,
+    profiles,
+    receipts,
+    sending,
+)
 from whatsapp.driver.base import (
     DriverError,
     Found,
@@ -91,6 +102,7 @@ def _work(pool: SessionPool, account: Account, session: Session) -> None:
         _recover(session)
         if not session.caught_up:
             _catch_up(session)
+        discovery.look(session, account)
         _send_due(pool, session)
         _save_if_due(session)
     except limits.Unavailable as error:

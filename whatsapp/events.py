@@ -8,7 +8,7 @@ from __future__ import annotations
 import structlog
 from django.utils import timezone
 
-from whatsapp import inbox, linking, receipts
+from whatsapp import groups, inbox, linking, receipts
 from whatsapp.driver import base
 from whatsapp.models import Account
 from whatsapp.sessions import Session, SessionPool
@@ -84,6 +84,9 @@ def handle(pool: SessionPool, session: Session, event: base.Event) -> None:
             # Ending what is left of it takes seconds, in which other browsers would not be heard.
             session.lost = event.reason or "browser_gone"
             pool.wake(account_id)
+        case base.GroupChanged():
+            if groups.note_changed(account_id, now=now):
+                pool.wake(account_id)
         case base.Linked():
             linking.note_scan(account_id)
             pool.wake(account_id)

@@ -84,8 +84,9 @@ def forget_texts() -> int:
 def ring_waiting() -> int:
     """Doorbells for whatever waits in PostgreSQL; a lease whose heartbeat is late counts as free.
 
-    An account waits when messages are due or undecided, it is being linked or unlinked, or it is
-    linked and nobody drives it (receipts and incoming messages are missed meanwhile).
+    An account waits when messages are due or undecided, its groups are asked for, it is being
+    linked or unlinked, or it is linked and nobody drives it (receipts and incoming messages are
+    missed meanwhile).
     """
     late = settings.WHATSAPP_LEASE_SECONDS - 3 * settings.WHATSAPP_HEARTBEAT_SECONDS
     with connection.cursor() as cursor:
@@ -106,7 +107,11 @@ def ring_waiting() -> int:
                                  AND message.due_at <= clock_timestamp())
                     OR EXISTS (SELECT FROM whatsapp_message AS message
                                WHERE message.account_id = account.id
-                                 AND message.state = 'sending')))
+                                 AND message.state = 'sending')
+                    OR account.groups_requested_at <= clock_timestamp()
+                    OR EXISTS (SELECT FROM whatsapp_group AS asked
+                               WHERE asked.account_id = account.id
+                                 AND asked.members_requested_at <= clock_timestamp())))
             """,
             {"late": late},
         )

@@ -115,6 +115,14 @@ class Account(Paced, models.Model):
     )
     notified_at = models.DateTimeField(null=True, blank=True)
 
+    groups_requested_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("From when on a worker is to ask for its groups.")
+    )
+    groups_discovered_at = models.DateTimeField(null=True, blank=True)
+    groups_error = models.CharField(
+        max_length=200, blank=True, db_default="", help_text=_("Why the last try failed.")
+    )
+
     phone = models.CharField(max_length=16, blank=True)
     lid = models.CharField(max_length=40, blank=True)
     push_name = models.CharField(max_length=120, blank=True)

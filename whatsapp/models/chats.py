@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -111,6 +112,8 @@ class Incoming(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["account", "-sent_at"], name="incoming_recent"),
+            # Rows come in the order of their time.
+            BrinIndex(fields=["received_at"], name="incoming_by_age", pages_per_range=16),
             models.Index(fields=["contact", "-sent_at"], name="incoming_of_contact"),
             models.Index(
                 fields=["account"], condition=Q(media_state="wanted"), name="incoming_media_wanted"

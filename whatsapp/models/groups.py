@@ -46,6 +46,13 @@ class Group(models.Model):
     tags = ArrayField(models.CharField(max_length=40), default=list, blank=True)
     discovered_at = models.DateTimeField()
     refreshed_at = models.DateTimeField()
+    members_requested_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("From when on a worker is to ask who is in it.")
+    )
+    members_scraped_at = models.DateTimeField(null=True, blank=True)
+    members_error = models.CharField(
+        max_length=200, blank=True, db_default="", help_text=_("Why the last try failed.")
+    )
 
     objects = GroupQuerySet.as_manager()
 
@@ -56,6 +63,11 @@ class Group(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["tenant", "subject"], name="group_by_subject"),
             GinIndex(fields=["tags"], name="group_tags"),
+            models.Index(
+                fields=["account"],
+                condition=Q(members_requested_at__isnull=False),
+                name="group_members_requested",
+            ),
         ]
 
     def __str__(self) -> str:
