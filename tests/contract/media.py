@@ -29,3 +29,5 @@ DOCUMENT = MediaFile(
     "application/pdf",
     "guide.pdf",
 )
+# Silence: ten frames of MPEG-1 layer III, 128 kbit/s, 44.1 kHz.
+AUDIO = MediaFile(MediaKind.AUDIO, (b"\xff\xfb\x90\x00" + bytes(413)) * 10, "audio/mpeg", "day.mp3")

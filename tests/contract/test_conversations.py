@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.contract.media import DOCUMENT, IMAGE
+from tests.contract.media import AUDIO, DOCUMENT, IMAGE, VIDEO
 from tests.contract.rig import CALL, Rig, Session, link, new_phone, reopen, wait_until
 from whatsapp.driver import base
 from whatsapp.driver.base import Location, MediaFile, MediaInfo, MediaKind
@@ -53,13 +53,14 @@ def test_a_place_comes_as_one(rig: Rig, linked: Session):
     assert (message.kind, message.location, message.body) == ("location", place, "")
 
 
-def test_a_file_is_announced_and_fetched_whole(rig: Rig, linked: Session):
-    message = heard(rig, linked, body="Voici", media=IMAGE)
+@pytest.mark.parametrize("sent", [IMAGE, VIDEO, AUDIO], ids=lambda file: file.kind.value)
+def test_a_file_is_announced_and_fetched_whole(rig: Rig, linked: Session, sent: MediaFile):
+    message = heard(rig, linked, body="Voici", media=sent)
     file = linked.driver.download(message.wa_id, deadline=CALL)
 
-    assert (message.kind, message.body) == ("image", "Voici")
-    assert message.media == MediaInfo(IMAGE.mime, IMAGE.filename, len(IMAGE.data))
-    assert (file.kind, file.mime, file.data) == (MediaKind.IMAGE, IMAGE.mime, IMAGE.data)
+    assert (message.kind, message.body) == (sent.kind.value, "Voici")
+    assert message.media == MediaInfo(sent.mime, sent.filename, len(sent.data))
+    assert file == sent
 
 
 def test_a_file_of_a_group_is_fetched_too(rig: Rig, linked: Session):

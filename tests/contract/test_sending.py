@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.contract.media import DOCUMENT, IMAGE, VIDEO
+from tests.contract.media import AUDIO, DOCUMENT, IMAGE, VIDEO
 from tests.contract.rig import CALL, Rig, Session, link, new_phone, sha256, wait_until
 from whatsapp.driver import base
 from whatsapp.driver.base import Ack, Found
@@ -83,7 +83,7 @@ def test_an_id_of_another_chat_is_refused(rig: Rig, linked: Session):
     assert rig.sent(there.wa_id) is None
 
 
-@pytest.mark.parametrize("file", [IMAGE, VIDEO, DOCUMENT], ids=lambda file: file.kind.value)
+@pytest.mark.parametrize("file", [IMAGE, VIDEO, AUDIO, DOCUMENT], ids=lambda file: file.kind.value)
 def test_a_file_arrives_byte_for_byte_with_its_caption(rig: Rig, linked: Session, file):
     phone = new_phone()
     out = linked.driver.prepare(phone, deadline=CALL)

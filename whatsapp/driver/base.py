@@ -176,7 +176,7 @@ class Driver(Protocol):
         not_after: float,
         deadline: float,
     ) -> SendResult:
-        """The same for a file with a caption (may be empty)."""
+        """The same for a file with a caption (may be empty; with audio WhatsApp shows none)."""
 
     def send_location(
         self,
