@@ -116,6 +116,29 @@ async def test_every_account_in_a_group_gets_what_a_member_or_an_owner_writes(
     )
 
 
+@on_bench
+async def test_what_a_page_sends_to_another_account_arrives_on_that_one_s_page(
+    bench: Bench,
+) -> None:
+    camille, bob = await bench.linked(ME, name="Camille"), await bench.linked(BOB)
+    await bench.control("make_group", subject="Ops", participants=[ME, BOB, ANA], group=OPS)
+
+    await camille.message(BOB, "hello", "3EB01")
+    private = (await bob.next("message"))["msg"]
+    await bench.control("receive", **{"from": ANA}, body="who?", group=OPS, id="3AA1")
+    await bob.next("message")
+    answer = {"quotedStanzaID": "3AA1", "quotedMsg": {"type": "chat", "body": "who?"}}
+    await camille.message(OPS, "me", "3EB02", **answer)
+    shared = (await bob.next("message"))["msg"]
+    told = (await bench.control("inbound", since=1))["messages"]
+
+    assert (private["from"], private["body"]) == (f"{ME}@c.us", "hello")
+    assert private["notifyName"] == "Camille"
+    assert (shared["from"], shared["id"], shared["quotedStanzaID"]) == (OPS, "3EB02", "3AA1")
+    assert [(m["account"], m["from"], m["body"]) for m in told[-1:]] == [(BOB, ME, "me")]
+    assert told[-1]["quoted"]["body"] == "who?"
+
+
 @pytest.mark.parametrize(
     ("op", "body", "status", "field"),
     [
@@ -190,7 +213,7 @@ def test_groups_locks_blocks_and_what_was_said_in_both_directions_outlive_a_kill
     async def after(bench, token):
         page = await bench.resumed(token)
         state = await bench.control("state")
-        [group], [inbound] = state["groups"], state["inbound"]
+        [group], [inbound] = state["groups"], (await bench.control("inbound"))["messages"]
         await bench.until(lambda state: state["totals"]["delivered"] == 1)
         [message] = await bench.record()
         path = next(iter(bench.simulator.world.uploads))

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from tests.simulator.page_socket import ANA, Bench, Page, on_bench
+from tests.simulator.page_socket import ANA, BOB, Bench, Page, on_bench
 from whatsapp.simulator.media import MediaError, decrypt, hash_of
 from whatsapp.simulator.server import PAGE, SCRIPTS
 
@@ -64,6 +64,30 @@ async def test_uploaded_media_is_decrypted_and_recorded_by_its_plaintext(bench: 
         "mimetype": "application/pdf",
         "filename": "terms.pdf",
     }
+
+
+@on_bench
+async def test_a_file_for_another_account_can_be_fetched_there_and_is_kept_for_nobody_else(
+    bench: Bench,
+) -> None:
+    plain, key = b"the terms", os.urandom(32)
+    page, other = await bench.linked(), await bench.linked(BOB)
+    sealed = seal(plain, key)
+    fields = {
+        "type": "document",
+        "mediaKey": base64.b64encode(key).decode(),
+        "filehash": hash_of(plain),
+        "caption": "for you",
+    }
+
+    paths = [await upload(bench, page, sealed) for _ in range(2)]
+    await page.message(BOB, "", "3EB01", directPath=paths[0], **fields)
+    await page.message(ANA, "", "3EB02", directPath=paths[1], **fields)
+    told = (await other.next("message"))["msg"]
+
+    assert (told["directPath"], told["caption"]) == (paths[0], "for you")
+    assert await (await bench.client.get(told["directPath"])).read() == sealed
+    assert (await bench.client.get(paths[1])).status == 410
 
 
 @on_bench

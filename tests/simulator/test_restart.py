@@ -53,10 +53,10 @@ def test_what_a_page_had_not_confirmed_comes_again_and_what_it_had_does_not(file
     async def after(bench, token):
         page = await bench.resumed(token)
         message = await page.next("message")
-        state = await bench.control("state")
+        inbound = (await bench.control("inbound"))["messages"]
 
         assert message["msg"]["body"] == "second"
-        assert [m["got"] is not None for m in state["inbound"]] == [True, False]
+        assert [m["got"] is not None for m in inbound] == [True, False]
 
     told_over_a_kill(file, before, after)
 

@@ -11,7 +11,7 @@ answers when something has changed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from whatsapp.simulator.client_call import SimulatorControlError
@@ -106,18 +106,20 @@ class SimulatorControl(PeopleControl):
 
     def messages(self, since: int = 0) -> list[RecordedMessage]:
         """The record from index `since` on, refused and swallowed messages included."""
-        found: list[RecordedMessage] = []
-        while True:
-            answer = self.call("record", since=since)
-            found += [RecordedMessage.from_json(raw) for raw in answer["messages"]]
-            if answer["next"] == since:
-                return found
-            since = answer["next"]
+        return [RecordedMessage.from_json(raw) for raw in self._pages("record", since)]
 
-    def inbound_messages(self) -> list[dict[str, Any]]:
-        """What accounts were told of, see `entities.Inbound`; `from` is the author's phone."""
-        listed: list[dict[str, Any]] = self.state()["inbound"]
-        return listed
+    def inbound_messages(self, since: int = 0) -> list[dict[str, Any]]:
+        """What accounts were told of, from index `since` on, see `entities.Inbound`; `from` is the
+        author's phone."""
+        return list(self._pages("inbound", since))
+
+    def _pages(self, op: str, since: int) -> Iterator[dict[str, Any]]:
+        while True:
+            answer = self.call(op, since=since)
+            yield from answer["messages"]
+            if answer["next"] == since:
+                return
+            since = answer["next"]
 
     def wait_until(
         self,
@@ -126,12 +128,13 @@ class SimulatorControl(PeopleControl):
         *,
         op: str = "state",
     ) -> dict[str, Any]:
-        """Return the answer of `op` (state or record) as soon as `condition` holds for it.
+        """Return the answer of `op` (state; record or inbound, without messages) as soon as
+        `condition` holds for it.
 
         `deadline` is in seconds from now. Raises `DeadlineError`.
         """
         until = time.monotonic() + deadline
-        given: dict[str, Any] = {"limit": 0} if op == "record" else {}
+        given: dict[str, Any] = {} if op == "state" else {"limit": 0}
         answer = self.call(op, **given)
         while not condition(answer):
             left = until - time.monotonic()

@@ -1,6 +1,7 @@
 """The control API: play the phone, the recipients and the bad network. JSON, loopback only.
 
-``POST /__sim/<op>`` with a JSON object; ``state``, ``record`` and ``config`` also answer GET.
+``POST /__sim/<op>`` with a JSON object; ``state``, ``record``, ``inbound`` and ``config`` also
+answer GET.
 Answers are ``{"ok": true, ...}`` or ``{"ok": false, "error": "<field>: what is wrong, how to
 mend"}`` with status 400 (wrong input), 403 (not from this machine), 404 (no such thing) or
 409 (not possible now). docs/reference/simulator.md has the table.
@@ -10,7 +11,7 @@ mend"}`` with status 400 (wrong input), 403 (not from this machine), 404 (no suc
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -30,13 +31,14 @@ from whatsapp.simulator.control_input import (
     refuse_strangers,
 )
 from whatsapp.simulator.control_people import People
-from whatsapp.simulator.entities import Device, Line
+from whatsapp.simulator.entities import Device, Inbound, Line, Message
 from whatsapp.simulator.groups import GroupError
 from whatsapp.simulator.sessions import Session
 from whatsapp.simulator.state import World
 
 MAX_WAIT = 60.0  # seconds that one long poll may take
-PAGE_SIZE = 1000  # messages in one answer of `record`
+PAGE_SIZE = 1000  # messages in one answer of `record` or `inbound`
+LATEST = 100  # entries of what pages said of their users, in `state`
 
 
 class Control:
@@ -51,6 +53,7 @@ class Control:
             "state": self.state,
             "phone": self.phone,
             "record": self.record,
+            "inbound": self.inbound,
             "config": self.config,
             "directory": self.directory,
             "drop": self.drop,
@@ -160,9 +163,8 @@ class Control:
             "offline": world.is_offline(),
             "groups": [asdict(group) for group in world.groups.values()],
             "blocked": [{"phone": person, "account": a} for person, a in sorted(world.blocked)],
-            "seen": world.seen,
-            "typing": [asdict(t) for t in world.typing],
-            "inbound": [m.describe() for m in world.inbound],
+            "seen": world.seen[-LATEST:],
+            "typing": [asdict(t) for t in world.typing[-LATEST:]],
             "totals": world.totals(),
         }
 
@@ -229,14 +231,21 @@ class Control:
 
         `next` is the index to go on from. With `after_revision` it waits for a change first.
         """
+        return await self._page(body, self.world.messages)
+
+    async def inbound(self, body: dict[str, Any]) -> Answer:
+        """Every message that accounts were told of; pages as `record`."""
+        return await self._page(body, self.world.inbound)
+
+    async def _page(self, body: dict[str, Any], rows: Sequence[Message | Inbound]) -> Answer:
         await self._wait(body)
         since = int(number_in(body, "since", 0))
         limit = min(int(number_in(body, "limit", PAGE_SIZE)), PAGE_SIZE)
-        part = self.world.messages[since : since + limit]
+        part = rows[since : since + limit]
         return {
             "revision": self.world.revision,
             "now": self.world.now(),
-            "messages": [m.describe() for m in part],
+            "messages": [row.describe() for row in part],
             "next": since + len(part),
             "totals": self.world.totals(),
         }

@@ -14,7 +14,7 @@ from whatsapp.simulator.incoming import File
 from whatsapp.simulator.media import KINDS, kind_of
 from whatsapp.simulator.wids import WidError, digits
 
-READABLE = ("state", "record", "config")
+READABLE = ("state", "record", "inbound", "config")
 # Names under which a browser may reach the control API: other names are DNS tricks.
 OUR_NAMES = ("localhost", "127.0.0.1", "[::1]", "web.whatsapp.com")
 

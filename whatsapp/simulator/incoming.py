@@ -8,10 +8,18 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from whatsapp.simulator.entities import Account, Inbound, Quoted
+from whatsapp.simulator.entities import Account, Inbound, Message, Quoted
 from whatsapp.simulator.media import MediaFacts, encrypt, hash_of
 from whatsapp.simulator.state import World
 from whatsapp.simulator.wids import GROUP_SERVER, phone_wid, server_of
+
+# What a message says of itself that arrives as it was sent.
+_FORWARDED = (
+    *("body", "mimetype", "filename", "size", "filehash", "encFilehash", "mediaKey"),
+    *("mediaKeyTimestamp", "directPath", "width", "height", "lat", "lng", "loc"),
+    *("subtype", "title", "description", "canonicalUrl", "matchedText", "thumbnail"),
+    *("quotedStanzaID", "quotedParticipant", "quotedMsg"),
+)
 
 
 @dataclass(frozen=True)
@@ -67,47 +75,76 @@ def write_on_phone(world: World, account: Account, to: str, writing: Writing) ->
         write_to_account(world, world.accounts[to], writing)
 
 
+def forward(
+    world: World, account: Account, author: Account, message: Message, raw: dict[str, Any]
+) -> None:
+    """`message`, which a page of `author` sent as `raw`, arrives at `account`."""
+    in_group = server_of(message.chat) == GROUP_SERVER
+    fields = {name: raw[name] for name in _FORWARDED if raw.get(name) is not None}
+    if message.type != "chat":
+        fields["caption"] = message.body
+    inbound = Inbound(
+        id=message.stanza_id,
+        account=account.phone,
+        phone=author.phone,
+        chat=message.chat if in_group else world.chat_with(account, author.phone),
+        body=message.body,
+        at=world.now(),
+        type=message.type,
+        to="" if in_group else account.phone,
+        name=author.name,
+        media=message.media,
+        location=message.location,
+        quoted=message.quoted,
+    )
+    _tell(world, account, inbound, fields)
+
+
 def _push(world: World, account: Account, writing: Writing, chat: str, *, to: str) -> None:
-    directory = world.directory
-    lid = directory.lid(writing.author)
-    quoted, quoted_fields = _quote(world, account, chat, writing.quoted)
+    quoted, fields = _quote(world, account, chat, writing.quoted)
     facts, media_fields = _attach(world, writing.file)
-    now = world.now()
+    fields |= media_fields
+    if writing.file is not None:
+        fields |= {"body": "", "caption": writing.body}
+    if writing.location is not None:
+        place = writing.location
+        words = "\n".join(filter(None, [place["name"], place["address"]]))
+        fields |= {"body": "", "lat": place["lat"], "lng": place["lng"], "loc": words}
     inbound = Inbound(
         id=writing.stanza_id,
         account=account.phone,
         phone=writing.author,
         chat=chat,
         body=writing.body,
-        at=now,
+        at=world.now(),
         type=writing.type,
         to=to,
         from_me=writing.author == account.phone,
-        name=writing.name or directory.names.get(writing.author, ""),
+        name=writing.name or world.directory.names.get(writing.author, ""),
         media=facts,
         location=writing.location,
         quoted=quoted,
     )
+    _tell(world, account, inbound, fields)
+
+
+def _tell(world: World, account: Account, inbound: Inbound, fields: dict[str, Any]) -> None:
+    """The account's pages get it, with `fields` as they name them."""
+    directory = world.directory
+    lid = directory.lid(inbound.phone)
     message: dict[str, Any] = {
         "id": inbound.id,
         "type": inbound.type,
         "body": inbound.body,
-        "from": chat,
+        "from": inbound.chat,
         "fromMe": inbound.from_me,
-        "author": lid if server_of(chat) == GROUP_SERVER else None,
+        "author": lid if server_of(inbound.chat) == GROUP_SERVER else None,
         "lid": lid,
-        "pn": None if writing.author in directory.hidden else phone_wid(writing.author),
-        "t": int(now),
+        "pn": None if inbound.phone in directory.hidden else phone_wid(inbound.phone),
+        "t": int(inbound.at),
         "notifyName": inbound.name or "Somebody",
-        **quoted_fields,
-        **media_fields,
+        **fields,
     }
-    if writing.file is not None:
-        message |= {"body": "", "caption": inbound.body}
-    if writing.location is not None:
-        place = writing.location
-        words = "\n".join(filter(None, [place["name"], place["address"]]))
-        message |= {"body": "", "lat": place["lat"], "lng": place["lng"], "loc": words}
     world.add_inbound(inbound)
     for device in world.devices_of(account.phone):
         world.push(device, {"type": "message", "msg": message})

@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
+from whatsapp.simulator import incoming
 from whatsapp.simulator.entities import Account, Message, Packet, Preview, Quoted, Step
 from whatsapp.simulator.media import KINDS, MediaError, examine
 from whatsapp.simulator.state import World
@@ -67,11 +68,12 @@ async def accept(world: World, account: Account, args: dict[str, Any]) -> Packet
     if first or not world.behaviour.dedup:
         message.silent = fate == "lost"
         world.note_acceptance(message)
-        world.uploads.pop(str(args["msg"].get("directPath")), None)
     again = "duplicate" if world.behaviour.dedup else "delivered_again"
     accepted = "accepted" if fate == "ack" else "ack_lost"
     world.note_attempt(message, accepted if first else again)
     if first:
+        if not _tell_accounts(world, account, message, args["msg"]):
+            world.uploads.pop(str(args["msg"].get("directPath")), None)
         # Not a task of the page's session: messages travel on when the page is gone.
         world.run(travel(world, message))
     if fate != "ack":
@@ -80,6 +82,20 @@ async def accept(world: World, account: Account, args: dict[str, Any]) -> Packet
         await asyncio.sleep(delay)
     world.mark(message, "acked")
     return {"t": int(message.received or world.now()), "duplicate": not first}
+
+
+def _tell_accounts(world: World, author: Account, message: Message, raw: dict[str, Any]) -> int:
+    """Whoever is an account here gets it on their pages, too. Returns how many."""
+    told = [
+        world.accounts[phone]
+        for phone in world.receivers(message)
+        if phone in world.accounts
+        and phone != author.phone
+        and (phone, author.phone) not in world.blocked
+    ]
+    for account in told:
+        incoming.forward(world, account, author, message, raw)
+    return len(told)
 
 
 def _new_message(world: World, account: Account, args: dict[str, Any]) -> Message:
