@@ -48,6 +48,7 @@ class Verb(models.TextChoices):
     HOLDS_LIFTED = "holds_lifted", _("holds lifted")
     # messages
     MESSAGE_QUEUED = "message_queued", _("message queued")
+    MESSAGE_MOVED = "message_moved", _("message moved to another time")
     SENT = "sent", _("message sent")
     FAILED = "failed", _("message failed")
     UNCERTAIN = "uncertain", _("message uncertain")

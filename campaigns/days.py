@@ -7,7 +7,6 @@ day is written as a whole or not at all. Files are fetched before it begins.
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from accounts.models import Tenant
 from campaigns import holds, rendering
 from campaigns.models import Campaign, Step, Target, Template
 from campaigns.models.content import ONE_DAY
+from whatsapp import attachments
 from whatsapp import media as files
 from whatsapp.fetching import CannotFetch, fetch
 from whatsapp.models import Media
@@ -26,10 +26,7 @@ from whatsapp.models import Media
 DAYS = range(1, 8)
 LANGUAGES = ("fr", "en")
 BOTH = "both"
-FETCH_SECONDS = 20.0
 CAMPAIGN_NAME = "Relance"
-# How a file that came without an address (uploaded in the admin) is named in answers.
-OWN_FILE = re.compile(r"relance:media/([0-9]{1,18})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,30 +209,16 @@ def _get_files(
 def _get_file(tenant: Tenant, wish: FileWish, known: Sequence[Media]) -> Media | NewFile:
     """A file this day has already, one of the company's own, or one fetched now."""
     for media in known:
-        if wish.url in {media.source_url, address_of(media)} and wish.kind == media.kind:
+        if (
+            wish.url in {media.source_url, attachments.address_of(media)}
+            and wish.kind == media.kind
+        ):
             return media
-    if own := OWN_FILE.fullmatch(wish.url):
-        stored = Media.objects.filter(tenant=tenant, pk=int(own[1]), kind=wish.kind).first()
-        if stored is None:
-            raise CannotFetch("not_found", "you have no such file of this type")
+    if stored := attachments.own(tenant, wish.url, kind=wish.kind):
         return stored
-    fetched = fetch(wish.url, deadline=FETCH_SECONDS)
+    fetched = fetch(wish.url, deadline=attachments.FETCH_SECONDS)
     files.check(fetched.data, kind=wish.kind)
     return NewFile(fetched.data, fetched.filename, wish.kind, wish.url)
-
-
-def get_media(tenant: Tenant, wish: FileWish) -> Media:
-    """A file that goes along with a single message: stored, or one of the company's own.
-
-    Raises `CannotFetch` and `BadMedia`.
-    """
-    found = _get_file(tenant, wish, ())
-    return _store(tenant, found) if isinstance(found, NewFile) else found
-
-
-def address_of(media: Media) -> str:
-    """Where a file came from; for one without an address, a name that `write` takes back."""
-    return media.source_url or f"relance:media/{media.pk}"
 
 
 # ------------------------------------------------------------------------------------ saving

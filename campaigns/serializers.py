@@ -9,6 +9,7 @@ from rest_framework import serializers
 from campaigns import days
 from campaigns.models import Step, Template
 from campaigns.rendering import MAX_LENGTH
+from whatsapp import attachments
 from whatsapp.fetching import MAX_URL
 from whatsapp.models import Account, Media
 
@@ -83,7 +84,7 @@ def _media_of(templates: list[Template]) -> list[dict[str, str]]:
     for media, languages in found.values():
         everywhere = len(languages) == len(templates) > 1
         answer += [
-            {"url": days.address_of(media), "type": media.kind, "language": language}
+            {"url": attachments.address_of(media), "type": media.kind, "language": language}
             for language in ([days.BOTH] if everywhere else languages)
         ]
     return answer

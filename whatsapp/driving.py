@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -24,6 +25,8 @@ from whatsapp import (
 from whatsapp.driver.base import (
     DriverError,
     Found,
+    LinkPreview,
+    Location,
     Lookup,
     MediaFile,
     MediaKind,
@@ -37,7 +40,7 @@ from whatsapp.driver.base import (
     Unknown,
 )
 from whatsapp.failpoints import failpoint
-from whatsapp.models import Account, Contact, Message
+from whatsapp.models import Account, Contact, Group, Media, Message
 from whatsapp.sessions import NoSlot, Session, SessionPool
 
 log = structlog.get_logger(__name__)
@@ -228,7 +231,9 @@ class _Prepared:
     """All that a send needs, gathered before the intent: nothing may fail in between."""
 
     out: Outgoing
-    media: MediaFile | None
+    media: MediaFile | None = None
+    location: Location | None = None
+    preview: LinkPreview | None = None
 
 
 def _prepare(session: Session, message: Message) -> _Prepared | None:
@@ -248,13 +253,14 @@ def _prepare(session: Session, message: Message) -> _Prepared | None:
     if message.wa_id and _arrived_already(session, message):
         return None
     try:
-        media = _read_media(message)
+        gathered = _gather(message)
         out = session.driver.prepare(
             message.recipient.address, deadline=settings.WHATSAPP_CALL_SECONDS
         )
     except Permanent as error:
         if isinstance(error, NotOnWhatsApp) and contact is not None:
             Contact.objects.filter(pk=contact.pk).update(on_whatsapp=False, checked_at=now)
+        _note_group(message, error)
         outbox.fail_queued(message, code=error.code, error=str(error), now=now)
         return None
     except SessionLost:
@@ -269,7 +275,7 @@ def _prepare(session: Session, message: Message) -> _Prepared | None:
         out = Outgoing(chat_id=out.chat_id, wa_id=message.wa_id)  # tried before: same id
     if contact is not None and not contact.on_whatsapp:
         Contact.objects.filter(pk=contact.pk).update(on_whatsapp=True, checked_at=now)
-    return _Prepared(out, media)
+    return _Prepared(out, **gathered)
 
 
 def _type(session: Session, prepared: _Prepared, seconds: float) -> None:
@@ -289,10 +295,33 @@ def _arrived_already(session: Session, message: Message) -> bool:
     return bool(receipts.store_found(message, found, now=timezone.now()))
 
 
-def _read_media(message: Message) -> MediaFile | None:
-    media = message.media
+def _gather(message: Message) -> dict[str, Any]:
+    """What the message says besides its text, as `_Prepared` takes it."""
+    said = message.content
+    match Message.Kind(message.kind):
+        case Message.Kind.MEDIA:
+            return {"media": _read_media(message.media)}
+        case Message.Kind.LOCATION:
+            try:
+                return {"location": Location(**said)}
+            except (TypeError, ValueError) as error:
+                raise Permanent("bad_location", f"no place on Earth: {error}") from error
+        case Message.Kind.LINK if said.get("title"):
+            try:
+                picture = _read_media(message.media).data if message.media else b""
+            except Retryable:
+                picture = b""  # the link is what was asked for
+            return {
+                "preview": LinkPreview(
+                    said.get("url", ""), said["title"], said.get("description", ""), picture
+                )
+            }
+    return {}
+
+
+def _read_media(media: Media | None) -> MediaFile:
     if media is None:
-        return None
+        raise Permanent("media_unreadable", "it has no file")
     try:
         with media.file.open("rb") as file:
             data = file.read()
@@ -301,6 +330,15 @@ def _read_media(message: Message) -> MediaFile | None:
     return MediaFile(
         kind=MediaKind(media.kind), data=data, mime=media.mime, filename=media.filename
     )
+
+
+def _note_group(message: Message, error: DriverError) -> None:
+    """What a refusal says about a group holds for its next messages, too."""
+    group = Group.objects.filter(pk=message.group_id or 0)
+    if error.code == "not_in_group":
+        group.update(role=Group.Role.LEFT)
+    elif error.code == "group_read_only":
+        group.update(role=Group.Role.MEMBER, announce_only=True)
 
 
 def _note_stuck_chat(session: Session, error: DriverError) -> None:
@@ -317,6 +355,7 @@ def _send(session: Session, message: Message, prepared: _Prepared, intent: sendi
         result = _transmit(session, message, prepared, intent)
     except DriverError as error:
         log.warning("send failed", message_id=message.pk, code=error.code)
+        _note_group(message, error)
         sending.finish_error(intent, error, now=timezone.now())
         if isinstance(error, Unknown):
             _look_up_now(session, message)
@@ -331,14 +370,17 @@ def _send(session: Session, message: Message, prepared: _Prepared, intent: sendi
 def _transmit(
     session: Session, message: Message, prepared: _Prepared, intent: sending.Intent
 ) -> SendResult:
-    deadline = settings.WHATSAPP_SEND_SECONDS
-    if prepared.media is None:
-        return session.driver.send_text(
-            intent.out, message.body, not_after=intent.not_after, deadline=deadline
-        )
-    return session.driver.send_media(
-        intent.out, prepared.media, message.body, not_after=intent.not_after, deadline=deadline
-    )
+    driver, out, text = session.driver, intent.out, message.body
+    how: dict[str, Any] = {
+        "quote": message.quoted_wa_id,
+        "not_after": intent.not_after,
+        "deadline": settings.WHATSAPP_SEND_SECONDS,
+    }
+    if prepared.location is not None:
+        return driver.send_location(out, prepared.location, **how)
+    if prepared.media is not None:
+        return driver.send_media(out, prepared.media, text, **how)
+    return driver.send_text(out, text, preview=prepared.preview, **how)
 
 
 def _look_up_now(session: Session, message: Message) -> None:

@@ -22,6 +22,7 @@ State = Message.State
 # What the drivers' codes, and the reasons of a cancellation, mean to people.
 _REASONS: dict[str, Any] = {
     "": gettext_lazy("no reason was given"),
+    "bad_location": gettext_lazy("its place is none on Earth"),
     "bad_key": gettext_lazy("the file could not be encrypted for the recipient"),
     "browser_failed": gettext_lazy("the browser did not start"),
     "browser_gone": gettext_lazy("the browser ended while it was at work"),
@@ -32,11 +33,18 @@ _REASONS: dict[str, Any] = {
     "chat_busy": gettext_lazy("the chat was busy with another message"),
     "conflict": gettext_lazy("WhatsApp was opened in another window"),
     "failed": gettext_lazy("WhatsApp refused it without a reason"),
+    "group_read_only": gettext_lazy("only administrators of the group may write there"),
     "holder_lost": gettext_lazy("the worker was lost while sending"),
     "loading": gettext_lazy("WhatsApp was still loading"),
     "manual": gettext_lazy("somebody took the person out of the sequence"),
     "media_unreadable": gettext_lazy("the file could not be read"),
     "new_chats": gettext_lazy("the account has begun its new chats of the day"),
+    "no_lawful_basis": gettext_lazy(
+        "the person is only known from a group: no lawful basis is recorded"
+    ),
+    "not_in_group": gettext_lazy("the account is not in the group any more"),
+    "own_number": gettext_lazy("it is the account’s own number"),
+    "quote_gone": gettext_lazy("the message it answers is gone from the phone"),
     "no_ack": gettext_lazy("WhatsApp’s server did not answer"),
     "not_found": gettext_lazy("WhatsApp does not know it, so it is sent again"),
     "not_linked": gettext_lazy("the account was not linked"),

@@ -205,7 +205,10 @@ class Fetcher:
             answer = self._get(place, clock)
             if isinstance(answer, Fetched):
                 return answer
-            onward = urljoin(url, answer)
+            try:
+                onward = urljoin(url, answer)
+            except ValueError as error:
+                raise CannotFetch("bad_url", "the server redirects to no address") from error
             if place.scheme == "https" and urlsplit(onward).scheme != "https":
                 raise CannotFetch("bad_url", "the address redirects from https to http")
             url = onward

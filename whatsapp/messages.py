@@ -1,7 +1,8 @@
-"""What people do with messages: send one directly, try a failed one again, cancel one in time."""
+"""What people do with messages: send one directly, try a failed one again, move or cancel one."""
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
@@ -11,47 +12,46 @@ from django.db import transaction
 from accounts import phones
 from accounts.activity import SYSTEM, Actor, Verb, record, record_each
 from whatsapp import contacts, doorbells, outbox, retention, suppression
-from whatsapp.models import Account, Contact, Media, Message
+from whatsapp.contents import CannotSend, Content
+from whatsapp.models import Account, Contact, Group, Incoming, Message
+
+__all__ = ["CannotSend", "cancel", "move", "retry", "send_direct"]
 
 # Keys of sequences (campaigns/following.py): one used by hand would take a step's place.
 RESERVED = "target:"
-
-
-class CannotSend(ValueError):
-    """Why a message cannot be queued; `field` is what to change, `code` a stable word."""
-
-    def __init__(self, field: str, code: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
-        self.code = code
+# A time that has just passed is now: clocks and people are not that exact.
+JUST_NOW = dt.timedelta(minutes=5)
+FURTHEST = dt.timedelta(days=366)
+PRIORITIES = {Message.Origin.BROADCAST: outbox.BROADCAST, Message.Origin.AGENT: outbox.AGENT}
 
 
 def send_direct(
     *,
     account: Account,
-    contact_phone: str,
-    body: str,
-    media: Media | None = None,
+    to: str | Contact | Group,
+    content: Content,
+    quoted_wa_id: str = "",
+    due_at: datetime | None = None,
     idempotency_key: str,
+    origin: str = Message.Origin.DIRECT,
     actor: Actor = SYSTEM,
     now: datetime,
 ) -> Message:
-    """Queue one message to `contact_phone`, as a person writes it, ahead of any sequence.
+    """Queue one message to a phone, as a person writes it, a contact or a group of the account.
 
-    The same key with the same content returns the message that exists, whatever became of the
-    account or the person since. Raises `CannotSend`, and `outbox.IdempotencyConflict` for a key
-    that stands for another content.
+    It goes ahead of any sequence, now or at `due_at`. `quoted_wa_id` is the message of the same
+    chat that it answers. The same key with the same content returns the message that exists,
+    whatever became of the account or the person since. Raises `CannotSend`, and
+    `outbox.IdempotencyConflict` for a key that stands for another content.
     """
     if idempotency_key.startswith(RESERVED):
         raise CannotSend(
             "idempotencyKey", "reserved", f"keys that begin with “{RESERVED}” are Relance's own"
         )
-    if not body.strip() and media is None:
-        raise CannotSend("text", "empty", "write a text or add a file")
-    try:
-        phone = phones.parse(contact_phone, region=account.tenant.region)
-    except phones.BadPhone as error:
-        raise CannotSend("to", error.code, str(error)) from error
+    if isinstance(to, str):
+        to = _read_phone(account, to)
+    if due_at is not None:
+        due_at = due_at.astimezone(dt.UTC)  # as it is compared when the call is repeated
     with transaction.atomic():
         suppression.hold(account.tenant)
         # Whoever repeats a call whose answer was lost must not hear that nothing was sent.
@@ -59,19 +59,27 @@ def send_direct(
             tenant=account.tenant, idempotency_key=idempotency_key
         ).exists()
         if not repeated:
-            _check(account, phone)
-        ids = contacts.ensure(tenant_id=account.tenant_id, people={phone: ""})
-        contact = Contact.objects.get(pk=ids[phone])
+            _check_account(account)
+            _check_recipient(account, to)
+            _check_time(due_at, now=now)
+        if isinstance(to, str):
+            ids = contacts.ensure(tenant_id=account.tenant_id, people={to: ""})
+            to = Contact.objects.get(pk=ids[to])
+        if quoted_wa_id and not repeated:
+            _check_quote(account, to, quoted_wa_id)
         message = outbox.queue(
             tenant=account.tenant,
             account=account,
-            contact=contact,
+            contact=to if isinstance(to, Contact) else None,
+            group=to if isinstance(to, Group) else None,
             idempotency_key=idempotency_key,
-            body=body,
-            media=media,
-            priority=outbox.DIRECT,
-            origin=Message.Origin.DIRECT,
+            quoted_wa_id=quoted_wa_id,
+            due_at=due_at,
+            scheduled_for=due_at,
+            priority=PRIORITIES.get(Message.Origin(origin), outbox.DIRECT),
+            origin=origin,
             now=now,
+            **content.fields,
         )
         if message.created_at == now:  # not one that an earlier call has queued
             record(
@@ -84,15 +92,78 @@ def send_direct(
     return message
 
 
-def _check(account: Account, phone: str) -> None:
-    """Raises `CannotSend` when `account` may not write to `phone` now."""
+def _read_phone(account: Account, text: str) -> str:
+    try:
+        return phones.parse(text, region=account.tenant.region)
+    except phones.BadPhone as error:
+        raise CannotSend("to", error.code, str(error)) from error
+
+
+def _check_account(account: Account) -> None:
     if not account.enabled or not account.is_linked:
         raise CannotSend("account", "not_linked", "this account is not linked: connect it first")
-    if suppression.suppressed(account.tenant, [phone]):
+
+
+def _check_recipient(account: Account, to: str | Contact | Group) -> None:
+    """Raises `CannotSend` when `account` may not write there now."""
+    if isinstance(to, Group):
+        _check_group(account, to)
+        return
+    known: Contact | None
+    if isinstance(to, str):
+        phone, lid = to, ""
+        known = Contact.objects.filter(tenant=account.tenant, phone=to).first()
+    else:
+        known = Contact.objects.filter(tenant=account.tenant, pk=to.pk).first()
+        if known is None:
+            raise CannotSend("to", "unknown", "you have no such contact")
+        phone, lid = known.phone, known.lid
+    if (phone and phone == account.phone) or (lid and lid == account.lid):
+        raise CannotSend(
+            "to", "own_number", "this is the account's own number: write to somebody else"
+        )
+    if phone and suppression.suppressed(account.tenant, [phone]):
         raise CannotSend("to", "suppressed", "this person asked to be forgotten")
-    known = Contact.objects.filter(tenant=account.tenant, phone=phone)
-    if known.exclude(opted_out_at=None).exists():
-        raise CannotSend("to", "opted_out", "this person asked for no more messages")
+    match known.obstacle if known else "":
+        case "opted_out":
+            raise CannotSend("to", "opted_out", "this person asked for no more messages")
+        case "no_lawful_basis":
+            raise CannotSend(
+                "to",
+                "no_lawful_basis",
+                "this person is only known from a group: record a lawful basis first",
+            )
+
+
+def _check_group(account: Account, group: Group) -> None:
+    known = Group.objects.filter(account=account, pk=group.pk).first()
+    if known is None:
+        raise CannotSend("group", "unknown", "this account is in no such group")
+    if known.role == Group.Role.LEFT:
+        raise CannotSend("group", "not_in_group", "this account is not in the group any more")
+    if not known.can_write:
+        raise CannotSend(
+            "group", "group_read_only", "only administrators of this group may write there"
+        )
+
+
+def _check_time(due_at: datetime | None, *, now: datetime) -> None:
+    if due_at is None:
+        return
+    if due_at < now - JUST_NOW:
+        raise CannotSend("scheduledAt", "past", "this time is over: give one to come")
+    if due_at > now + FURTHEST:
+        raise CannotSend("scheduledAt", "too_far", "give a time within a year")
+
+
+def _check_quote(account: Account, to: Contact | Group, wa_id: str) -> None:
+    there = {"group": to} if isinstance(to, Group) else {"contact": to}
+    said = Message.objects.filter(account=account, wa_id=wa_id, state__in=Message.ARRIVED, **there)
+    heard = Incoming.objects.filter(account=account, wa_id=wa_id, **there)
+    if not said.exists() and not heard.exists():
+        raise CannotSend(
+            "quotedMessageId", "unknown", "no message of this chat has this id, or not any more"
+        )
 
 
 def retry(message: Message, *, actor: Actor = SYSTEM, now: datetime) -> bool:
@@ -125,6 +196,26 @@ def retry(message: Message, *, actor: Actor = SYSTEM, now: datetime) -> bool:
         doorbells.ring_on_commit([message.account_id])
         record(
             tenant_id=message.tenant_id, verb=Verb.RETRIED, actor=actor, subject=message, now=now
+        )
+    return True
+
+
+def move(message: Message, *, due_at: datetime, actor: Actor = SYSTEM, now: datetime) -> bool:
+    """Have a queued message sent at another time; False when it is not waiting any more.
+
+    False, too, while it is held back by a pause. Raises `CannotSend` for a time that cannot be.
+    """
+    _check_time(due_at, now=now)
+    with transaction.atomic():
+        if not outbox.reschedule(message.pk, due_at=due_at):
+            return False
+        record(
+            tenant_id=message.tenant_id,
+            verb=Verb.MESSAGE_MOVED,
+            actor=actor,
+            subject=message,
+            detail={"from": message.due_at.isoformat(), "to": due_at.isoformat()},
+            now=now,
         )
     return True
 

@@ -70,10 +70,15 @@ class Draft:
 
     @property
     def content_hash(self) -> str:
-        said = f"{self.account_id}\n{self.contact_id}\n{self.media_id or ''}\n{self.body}"
-        if self.group_id or self.content or self.quoted_wa_id:
-            more = [self.group_id, self.kind, self.content, self.quoted_wa_id]
-            said = json.dumps([said, *more], sort_keys=True)
+        """Of what its writer asked for: the same call again is the same message."""
+        media_id, content = self.media_id or "", self.content
+        if self.kind == Message.Kind.LINK:
+            # Its preview is ours, and a page may say something else a moment later.
+            media_id, content = "", {"url": content.get("url", "")}
+        said = f"{self.account_id}\n{self.contact_id}\n{media_id}\n{self.body}"
+        more = [self.group_id, content, self.quoted_wa_id, self.scheduled_for]
+        if any(more):
+            said = json.dumps([said, self.kind, *more], sort_keys=True, default=str)
         return hashlib.sha256(said.encode()).hexdigest()
 
 
@@ -230,11 +235,14 @@ def hold_back(message_ids: Iterable[int]) -> list[int]:
 
 
 def let_go(message_ids: Iterable[int], *, now: datetime) -> list[int]:
-    """Have those that are held back sent now; returns their ids. Doorbells ring on commit."""
+    """Have those that are held back sent now, or when somebody wished; returns their ids.
+
+    Doorbells ring on commit.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            UPDATE whatsapp_message SET due_at = %s
+            UPDATE whatsapp_message SET due_at = GREATEST(%s, scheduled_for)
             WHERE id = ANY(%s) AND state = 'queued' AND due_at = %s RETURNING id, account_id
             """,
             [now, list(message_ids), NEVER],
@@ -242,6 +250,23 @@ def let_go(message_ids: Iterable[int], *, now: datetime) -> list[int]:
         rows = cursor.fetchall()
     doorbells.ring_on_commit(account_id for _, account_id in rows)
     return [message_id for message_id, _ in rows]
+
+
+def reschedule(message_id: int, *, due_at: datetime) -> bool:
+    """Have a queued message sent at another time; False when it is not queued, or held back."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE whatsapp_message SET due_at = %s, scheduled_for = %s
+            WHERE id = %s AND state = 'queued' AND due_at <> %s RETURNING account_id
+            """,
+            [due_at, due_at, message_id, NEVER],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        return False
+    doorbells.ring_on_commit([row[0]])
+    return True
 
 
 def move(

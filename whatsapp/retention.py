@@ -13,10 +13,10 @@ from whatsapp.models import Message
 FORGET = """
 WITH old AS (
     SELECT id FROM whatsapp_message
-    WHERE created_at < %(before)s AND body <> ''
+    WHERE created_at < %(before)s AND (body <> '' OR content <> '{}')
       AND state NOT IN ('queued', 'sending', 'uncertain')
     LIMIT %(batch)s FOR UPDATE SKIP LOCKED)
-UPDATE whatsapp_message AS message SET body = '' FROM old WHERE message.id = old.id
+UPDATE whatsapp_message AS message SET body = '', content = '{}' FROM old WHERE message.id = old.id
 """
 FORGET_INCOMING = """
 WITH old AS (

@@ -1,8 +1,9 @@
 from django.urls import path
 
-from whatsapp.api import accounts, webhooks
+from whatsapp.api import accounts, media, webhooks
 
 urlpatterns = [
+    path("media", media.MediaUploadView.as_view(), name="media"),
     path("accounts", accounts.AccountsView.as_view(), name="accounts"),
     path("accounts/<int:pk>", accounts.AccountView.as_view(), name="account"),
     path("accounts/<int:pk>/status", accounts.AccountStatusView.as_view(), name="status"),

@@ -11,9 +11,10 @@ from accounts.bodies import Body, Moment, Paging
 from campaigns.models import Referral, Target
 from campaigns.rows import LONGEST
 from whatsapp import outbox
-from whatsapp.api.sending import MAX_KEY, MAX_TEXT
-from whatsapp.fetching import MAX_URL
-from whatsapp.models import Attempt, Media, Message
+from whatsapp.api.contents import TIMEZONES, Saying, WallTime
+from whatsapp.api.media import MediaAnswer
+from whatsapp.api.sending import MAX_KEY
+from whatsapp.models import Attempt, Message
 
 BULK = 1_000  # targets or referrals of one call
 
@@ -30,26 +31,47 @@ class MessageFilter(Since):
     state = serializers.MultipleChoiceField(
         choices=Message.State.choices, required=False, help_text="May be repeated."
     )
+    kind = serializers.ChoiceField(choices=Message.Kind.choices, required=False)
+    origin = serializers.ChoiceField(choices=Message.Origin.choices, required=False)
+    scheduled = serializers.BooleanField(
+        required=False, allow_null=True, default=None, help_text="True: somebody chose their time."
+    )
+    group = serializers.IntegerField(required=False, min_value=1)
     account = serializers.IntegerField(required=False, min_value=1)
     contact = serializers.CharField(required=False, max_length=60, help_text="A phone number.")
     target = serializers.IntegerField(required=False, min_value=1)
     step = serializers.IntegerField(required=False, min_value=1, max_value=32_767)
 
 
-class MediaAnswer(serializers.ModelSerializer[Media]):
-    class Meta:
-        model = Media
-        fields = ["id", "filename", "kind", "mime", "size"]
-        read_only_fields = fields
+class PlaceAnswer(serializers.Serializer[Any]):
+    latitude = serializers.FloatField()
+    longitude = serializers.FloatField()
+    name = serializers.CharField()
+    address = serializers.CharField()
+
+
+class LinkAnswer(serializers.Serializer[Any]):
+    url = serializers.CharField()
+    title = serializers.CharField(help_text="Of our preview; empty: there is none.")
+    description = serializers.CharField()
 
 
 class MessageAnswer(serializers.ModelSerializer[Message]):
     id = serializers.UUIDField(source="public_id")
     account = serializers.IntegerField(source="account_id")
-    to = serializers.CharField(source="contact.phone")
-    contactName = serializers.CharField(source="contact.name")
+    to = serializers.CharField(
+        source="contact.phone",
+        default="",
+        help_text="Empty: a group, or no number is known.",
+    )
+    contactName = serializers.CharField(source="contact.name", default="")
+    groupId = serializers.IntegerField(source="group_id", allow_null=True)
+    groupName = serializers.CharField(source="group.subject", default="")
     text = serializers.CharField(source="body")
-    media = MediaAnswer(allow_null=True)
+    media = MediaAnswer(allow_null=True, help_text="Of a link: the picture of its preview.")
+    location = serializers.SerializerMethodField()
+    link = serializers.SerializerMethodField()
+    quoted = serializers.CharField(source="quoted_wa_id", help_text="WhatsApp's id; or empty.")
     target = serializers.IntegerField(
         source="delivery.target_id", default=None, allow_null=True, help_text="Null: sent directly."
     )
@@ -57,6 +79,9 @@ class MessageAnswer(serializers.ModelSerializer[Message]):
     errorCode = serializers.CharField(source="error_code")
     attemptsMade = serializers.IntegerField(source="attempts_made")
     createdAt = serializers.DateTimeField(source="created_at")
+    scheduledAt = serializers.DateTimeField(
+        source="scheduled_for", allow_null=True, help_text="When somebody wanted it to go."
+    )
     dueAt = serializers.SerializerMethodField()
     sentAt = serializers.DateTimeField(source="sent_at", allow_null=True)
     deliveredAt = serializers.DateTimeField(source="delivered_at", allow_null=True)
@@ -66,9 +91,10 @@ class MessageAnswer(serializers.ModelSerializer[Message]):
     class Meta:
         model = Message
         fields = [
-            "id", "account", "to", "contactName", "kind", "text", "media", "target", "step",
-            "state", "errorCode", "error", "attemptsMade", "createdAt", "dueAt", "sentAt",
-            "deliveredAt", "readAt", "endedAt",
+            "id", "account", "to", "contactName", "groupId", "groupName", "kind", "text", "media",
+            "location", "link", "quoted", "origin", "target", "step", "state", "errorCode", "error",
+            "attemptsMade", "createdAt", "scheduledAt", "dueAt", "sentAt", "deliveredAt", "readAt",
+            "endedAt",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -80,6 +106,16 @@ class MessageAnswer(serializers.ModelSerializer[Message]):
             return None
         shown: str = serializers.DateTimeField().to_representation(message.due_at)
         return shown
+
+    @extend_schema_field(PlaceAnswer(allow_null=True))
+    def get_location(self, message: Message) -> dict[str, Any] | None:
+        return message.content if message.kind == Message.Kind.LOCATION else None
+
+    @extend_schema_field(LinkAnswer(allow_null=True))
+    def get_link(self, message: Message) -> dict[str, Any] | None:
+        if message.kind != Message.Kind.LINK:
+            return None
+        return {name: message.content.get(name, "") for name in ("url", "title", "description")}
 
 
 class AttemptAnswer(serializers.ModelSerializer[Attempt]):
@@ -101,24 +137,33 @@ class MessageDetail(MessageAnswer):
         read_only_fields = fields
 
 
-class MediaWish(Body):
-    url = serializers.CharField(max_length=MAX_URL, help_text="Public; fetched now.")
-    type = serializers.ChoiceField(choices=Media.Kind.choices)
-
-
-class NewMessage(Body):
+class NewMessage(Saying):
     account = serializers.IntegerField(min_value=1)
-    to = serializers.CharField(max_length=60, help_text="With its country code, or national.")
-    text = serializers.CharField(
-        max_length=MAX_TEXT, required=False, default="", allow_blank=True, trim_whitespace=False
+    to = serializers.CharField(
+        max_length=60, required=False, default="",
+        help_text="With its country code, or national.",
+    )  # fmt: skip
+    groupId = serializers.IntegerField(
+        min_value=1, required=False, help_text="Instead of `to`: a group of the account."
     )
-    media = MediaWish(required=False, allow_null=True, default=None)
     idempotencyKey = serializers.CharField(
         max_length=MAX_KEY,
         required=False,
         default="",
         help_text="Your own name of this message, here or in the header Idempotency-Key.",
     )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if bool(attrs["to"]) == ("groupId" in attrs):
+            raise serializers.ValidationError(
+                {"to": "say to whom: either a phone number here, or a group in groupId"}, "required"
+            )
+        return attrs
+
+
+class MessageMove(Body):
+    scheduledAt = WallTime(help_text="Without an offset: on the clock of `timezone`.")
+    timezone = serializers.ChoiceField(choices=TIMEZONES, required=False)
 
 
 class SettleBody(Body):

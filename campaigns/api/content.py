@@ -19,8 +19,8 @@ from accounts.routes import TenantRoute
 from campaigns import authoring, previews, readiness
 from campaigns.api import content_examples as examples
 from campaigns.api import wording
-from campaigns.api.files import fetched
 from campaigns.models import Campaign, Referral, Step, Template
+from whatsapp.api.contents import media_of
 
 Scope = ApiKey.Scope
 LANGUAGE = OpenApiParameter("language", str, OpenApiParameter.PATH, description="fr, en, pt-br")
@@ -318,7 +318,7 @@ class TemplateView(ContentRoute):
         before = next((t for t in step.templates.all() if t.language == language), None)
         media = before.media if before else None
         if "media" in wishes:
-            media = fetched(wishes["media"], tenant=self.tenant) if wishes["media"] else None
+            media = media_of(wishes["media"], tenant=self.tenant) if wishes["media"] else None
         try:
             template = authoring.write_template(
                 step,

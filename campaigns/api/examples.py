@@ -10,9 +10,15 @@ _MESSAGE = {
     "account": 7,
     "to": "+33639980100",
     "contactName": "Zoé Martin",
+    "groupId": None,
+    "groupName": "",
     "kind": "text",
     "text": "Bonjour Zoé !",
     "media": None,
+    "location": None,
+    "link": None,
+    "quoted": "",
+    "origin": "direct",
     "target": None,
     "step": None,
     "state": "queued",
@@ -20,6 +26,7 @@ _MESSAGE = {
     "error": "",
     "attemptsMade": 0,
     "createdAt": "2026-11-20T10:05:00Z",
+    "scheduledAt": None,
     "dueAt": "2026-11-20T10:05:00Z",
     "sentAt": None,
     "deliveredAt": None,
@@ -45,6 +52,33 @@ NEW_MESSAGE = [
             "text": "Le guide",
             "media": {"url": "https://files.example/guide.pdf", "type": "document"},
             "idempotencyKey": "order-1042-guide",
+        },
+    ),
+    body(
+        "a link with our preview, as an answer",
+        {
+            "account": 7,
+            "to": "+33639980100",
+            "text": "Voici l’offre :",
+            "link": {"url": "https://shop.example/offer"},
+            "quotedMessageId": _ID,
+            "idempotencyKey": "order-1042-offer",
+        },
+    ),
+    body(
+        "a place to a group, at ten on the company's clock",
+        {
+            "account": 7,
+            "groupId": 3,
+            "location": {
+                "latitude": 16.2411,
+                "longitude": -61.5331,
+                "name": "Boutique",
+                "address": "Pointe-à-Pitre",
+            },
+            "scheduledAt": "2026-11-23T10:00:00",
+            "timezone": "tenant",
+            "idempotencyKey": "opening-day",
         },
     ),
     answer("queued", _MESSAGE, status=201),
@@ -78,6 +112,17 @@ MESSAGE = [
 _SHORT = {name: value for name, value in _MESSAGE.items() if name != "attempts"}
 MESSAGES = [a_page(_SHORT)]
 MESSAGE_RETRIED = [answer("queued again", _MESSAGE)]
+MESSAGE_MOVED = [
+    body("to another moment", {"scheduledAt": "2026-11-23T09:00:00Z"}),
+    body(
+        "to ten on the recipient's clock",
+        {"scheduledAt": "2026-11-23T10:00:00", "timezone": "recipient"},
+    ),
+    answer(
+        "moved",
+        _MESSAGE | {"scheduledAt": "2026-11-23T09:00:00Z", "dueAt": "2026-11-23T09:00:00Z"},
+    ),
+]
 MESSAGE_CANCELLED = [
     answer(
         "cancelled",

@@ -9,25 +9,29 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import phones
 from accounts.bodies import page, paged, read
 from accounts.permissions import EVERYBODY, WRITERS
 from accounts.problems import FieldError, Problem
 from campaigns.api import answers, examples
-from campaigns.api.files import fetched
 from whatsapp import messages, outbox
 from whatsapp.api.accounts import AccountRoute, Scope
-from whatsapp.api.sending import IDEMPOTENCY_KEY, key_of, queued_message
-from whatsapp.models import Message
+from whatsapp.api.contents import content_of, due_at_of
+from whatsapp.api.sending import IDEMPOTENCY_KEY, key_of, phone_of, queued_message, quoted_of
+from whatsapp.contents import CannotSend
+from whatsapp.models import Account, Group, Message
 
 
 class MessageRoute(AccountRoute):
     """A route about messages of accounts that the caller may see."""
 
-    scopes = {"GET": Scope.MESSAGES_READ, "POST": Scope.MESSAGES_SEND}
+    scopes = {
+        "GET": Scope.MESSAGES_READ,
+        "POST": Scope.MESSAGES_SEND,
+        "PATCH": Scope.MESSAGES_SEND,
+    }
 
     def messages(self) -> QuerySet[Message]:
-        rows = Message.objects.select_related("contact", "media", "delivery")
+        rows = Message.objects.select_related("contact", "group", "media", "delivery")
         return self.visible(rows, account="account")
 
     def message(self, public_id: object) -> Message:
@@ -63,6 +67,9 @@ class MessagesView(MessageRoute):
         wishes = read(answers.MessageFilter, request.query_params)
         lookups = {
             "account": "account",
+            "group": "group",
+            "kind": "kind",
+            "origin": "origin",
             "target": "delivery__target",
             "step": "delivery__number",
             "since": "created_at__gte",
@@ -73,6 +80,8 @@ class MessagesView(MessageRoute):
         )
         if states := wishes.get("state"):
             rows = rows.filter(state__in=states)
+        if wishes["scheduled"] is not None:
+            rows = rows.filter(scheduled_for__isnull=not wishes["scheduled"])
         if contact := wishes.get("contact"):
             rows = rows.filter(contact__phone=phone_of(contact, "contact", self.tenant.region))
         return page(request, rows, answers.MessageAnswer, size=wishes["pageSize"])
@@ -103,28 +112,35 @@ class MessagesView(MessageRoute):
         account = self.accounts().filter(pk=wishes["account"]).first()
         if account is None:
             raise Problem.of_field("account", "unknown", "you have no such account")
+        to: str | Group
+        if "groupId" in wishes:
+            to = group_of(wishes["groupId"], "groupId", account)
+        else:
+            to = phone_of(wishes["to"], "to", self.tenant.region)
         message = queued_message(
             account=account,
-            to=wishes["to"],
-            text=wishes["text"],
-            media=fetched(wishes["media"], tenant=self.tenant) if wishes["media"] else None,
+            to=to,
+            due_at=due_at_of(wishes, account=account, to=to),
+            quoted=quoted_of(wishes["quotedMessageId"], account),
+            content=content_of(wishes, tenant=self.tenant),
             key=key,
             actor=self.actor,
         )
         return Response(answers.MessageDetail(message).data, status=201)
 
 
-def phone_of(text: str, field: str, region: str) -> str:
-    """E.164 of what somebody wrote. Raises `Problem`."""
-    try:
-        return phones.parse(text, region=region)
-    except phones.BadPhone as error:
-        raise Problem.of_field(field, error.code, str(error)) from error
+def group_of(pk: int, field: str, account: Account) -> Group:
+    """A group of the account. Raises `Problem`."""
+    group = Group.objects.filter(pk=pk, account=account).first()
+    if group is None:
+        raise Problem.of_field(field, "unknown", "this account is in no such group")
+    return group
 
 
 @extend_schema(tags=["messages"])
 class MessageView(MessageRoute):
-    calls_per_minute = {"GET": 100}
+    roles = {"GET": EVERYBODY, "PATCH": WRITERS}
+    calls_per_minute = {"GET": 100, "PATCH": 60}
 
     @extend_schema(
         summary="One message with its attempts",
@@ -133,6 +149,26 @@ class MessageView(MessageRoute):
     )
     def get(self, request: Request, public_id: object) -> Response:
         return Response(answers.MessageDetail(self.message(public_id)).data)
+
+    @extend_schema(
+        summary="Move a queued message to another time",
+        description="409 when it is not waiting any more, or is held back by a pause.",
+        request=answers.MessageMove,
+        responses=answers.MessageDetail,
+        examples=examples.MESSAGE_MOVED,
+    )
+    def patch(self, request: Request, public_id: object) -> Response:
+        message = self.message(public_id)
+        wishes = read(answers.MessageMove, request.data)
+        due_at = due_at_of(wishes, account=message.account, to=message.recipient)
+        assert due_at is not None  # noqa: S101  the body requires it
+        try:
+            moved = messages.move(message, due_at=due_at, actor=self.actor, now=timezone.now())
+        except CannotSend as error:
+            raise Problem.of_field(error.field, error.code, str(error)) from error
+        if not moved:
+            raise _refused(message, "only one that waits, and is not held back, can be moved.")
+        return _detail(message)
 
 
 @extend_schema(tags=["messages"])

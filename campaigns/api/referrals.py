@@ -20,9 +20,9 @@ from accounts.routes import BulkJson, ServiceRoute
 from accounts.signed import Service
 from campaigns import pushes
 from campaigns.api import answers, examples
-from campaigns.api.messages import phone_of
 from campaigns.models import Referral
 from whatsapp.api.accounts import AccountRoute, Scope
+from whatsapp.api.sending import phone_of
 
 # Names of the API -> names of a row.
 ROW_FIELDS = {

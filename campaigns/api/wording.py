@@ -9,9 +9,10 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.bodies import Body
-from campaigns.api.answers import MediaAnswer, MediaWish
 from campaigns.models import Campaign, Step, Template
 from campaigns.texts import LONGEST
+from whatsapp.api.contents import MediaWish
+from whatsapp.api.media import MediaAnswer
 
 LONGEST_DELAY = 366 * 24 * 3600  # seconds
 

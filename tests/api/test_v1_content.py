@@ -5,10 +5,11 @@ from django.utils import timezone
 
 from accounts.activity import Actor
 from accounts.models import Activity
-from campaigns import authoring, days
+from campaigns import authoring
 from campaigns.models import Campaign, Step, Template
 from tests import companies
 from tests.factories import make_campaign, make_referral, make_referrer, make_target
+from whatsapp import attachments
 from whatsapp.fetching import Fetched
 from whatsapp.models import Media
 
@@ -93,7 +94,7 @@ def test_a_campaign_that_followed_somebody_is_not_deleted(acme, max_, campaign):
 def test_a_file_stays_until_it_is_taken_away(acme, max_, campaign, monkeypatch, settings, tmp_path):
     settings.MEDIA_ROOT = tmp_path
     monkeypatch.setattr(
-        days, "fetch", lambda url, *, deadline: Fetched(PDF, "guide.pdf", "application/pdf")
+        attachments, "fetch", lambda url, *, deadline: Fetched(PDF, "guide.pdf", "application/pdf")
     )
     step = campaign.steps.get(number=1).pk
     guide = {"url": "https://files.example/guide.pdf", "type": "document"}

@@ -7,7 +7,6 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Activity
-from campaigns import days
 from tests import companies
 from tests.factories import (
     NOW,
@@ -17,6 +16,7 @@ from tests.factories import (
     make_referrer,
     make_target,
 )
+from whatsapp import attachments
 from whatsapp.fetching import CannotFetch, Fetched
 from whatsapp.models import Contact, Media, Message
 
@@ -87,7 +87,7 @@ def test_the_key_may_stand_in_the_header_and_sends_once(acme, max_, body):
         ({"to": "nobody"}, "to"),
         ({"to": ""}, "to"),
         ({"text": " "}, "text"),
-        ({"text": "x" * 4097}, "text"),
+        ({"text": "x" * 65_537}, "text"),
         ({"text": "\ud800"}, "text"),
         ({"text": ["x"]}, "text"),
         ({"media": {"url": "https://x.example/a"}}, "media.type"),
@@ -120,7 +120,7 @@ def test_a_file_goes_along(acme, max_, body, monkeypatch, settings, tmp_path):
             raise CannotFetch("not_found", "the server answered 404")
         return Fetched(pdf, "guide.pdf", "application/pdf")
 
-    monkeypatch.setattr(days, "fetch", fetch)
+    monkeypatch.setattr(attachments, "fetch", fetch)
     guide = {"url": "https://files.example/guide.pdf", "type": "document"}
 
     made = max_.post(URL, body | {"media": guide}, format="json").json()

@@ -20,6 +20,7 @@ from campaigns.rows import Row
 from tests import companies, factories
 from tests.factories import NOW
 from whatsapp import inbox, messages, outbox, retention, suppression
+from whatsapp.contents import TextContent
 from whatsapp.driver.base import IncomingMessage
 from whatsapp.models import Attempt, Contact, Incoming, Message, Suppression
 
@@ -191,7 +192,7 @@ def test_nobody_writes_to_a_deleted_person_directly(acme):
 
     with pytest.raises(messages.CannotSend) as refused:
         messages.send_direct(
-            account=account, contact_phone=PHONE, body="Bonjour", idempotency_key="k", now=NOW
+            account=account, to=PHONE, content=TextContent("Bonjour"), idempotency_key="k", now=NOW
         )
 
     assert (refused.value.field, refused.value.code) == ("to", "suppressed")

@@ -176,7 +176,9 @@ def test_a_redirect_is_followed_and_its_host_is_checked_like_the_first(server):
     assert refused.value.code == "private_address"
 
 
-@pytest.mark.parametrize("target", ["file:///etc/passwd", "http://files.test:22/", "gopher://x/"])
+@pytest.mark.parametrize(
+    "target", ["file:///etc/passwd", "http://files.test:22/", "gopher://x/", "//["]
+)
 def test_a_redirect_to_another_scheme_or_port_is_refused(server, target):
     server.pages["/to"] = (301, {"Location": target}, b"")
 

@@ -8,6 +8,7 @@ from django.utils import timezone
 from accounts.activity import Actor
 from accounts.models import Activity
 from whatsapp import contacts, explaining, limits, messages, outbox, retention
+from whatsapp.contents import TextContent
 from whatsapp.models import Account, Contact, Message
 
 MAX = Actor("user", "max")
@@ -18,8 +19,8 @@ def send(account, **fields):
     return messages.send_direct(
         **{
             "account": account,
-            "contact_phone": PHONE,
-            "body": "Bonjour",
+            "to": PHONE,
+            "content": TextContent("Bonjour"),
             "idempotency_key": "order-1",
             "actor": MAX,
             "now": timezone.now(),
@@ -31,7 +32,7 @@ def send(account, **fields):
 def test_a_direct_message_goes_before_what_sequences_have_queued(linked, write):
     write(linked, body="of a sequence")
 
-    message = send(linked, contact_phone="06 39 98 01 00")
+    message = send(linked, to="06 39 98 01 00")
 
     assert outbox.next_due(linked.pk) == message
     assert (message.contact.phone, message.state) == (PHONE, "queued")
@@ -43,7 +44,7 @@ def test_the_same_call_again_returns_the_message_and_is_recorded_once(linked):
     assert send(linked) == send(linked)
     assert Activity.objects.filter(verb="message_queued").count() == 1
     with pytest.raises(outbox.IdempotencyConflict):
-        send(linked, body="Bonsoir")
+        send(linked, content=TextContent("Bonsoir"))
 
 
 def test_a_call_whose_answer_was_lost_gets_the_message_whatever_happened_since(linked):
@@ -55,7 +56,7 @@ def test_a_call_whose_answer_was_lost_gets_the_message_whatever_happened_since(l
     assert send(linked) == message
 
     with pytest.raises(outbox.IdempotencyConflict):
-        send(linked, contact_phone="+33639980101")
+        send(linked, to="+33639980101")
     assert Message.objects.count() == Contact.objects.count() == 1
 
 
@@ -63,9 +64,12 @@ def test_a_call_whose_answer_was_lost_gets_the_message_whatever_happened_since(l
     ("fields", "field", "code"),
     [
         ({"idempotency_key": "target:1:step:1"}, "idempotencyKey", "reserved"),
-        ({"body": " \n"}, "text", "empty"),
-        ({"contact_phone": "nobody"}, "to", "unreadable"),
-        ({"contact_phone": "+33639"}, "to", "too_short"),
+        ({"to": "nobody"}, "to", "unreadable"),
+        ({"to": "+33639"}, "to", "too_short"),
+        ({"to": "+33639980001"}, "to", "own_number"),
+        ({"quoted_wa_id": "true_33639980100@c.us_3EB0"}, "quotedMessageId", "unknown"),
+        ({"due_at": timezone.now() - dt.timedelta(hours=1)}, "scheduledAt", "past"),
+        ({"due_at": timezone.now() + dt.timedelta(days=400)}, "scheduledAt", "too_far"),
     ],
 )
 def test_what_cannot_be_sent_is_refused_with_its_field(linked, fields, field, code):

@@ -23,8 +23,10 @@ from accounts.problems import Problem
 from whatsapp import linking, numbers
 from whatsapp.api import examples
 from whatsapp.api.accounts import AccountRoute, Scope
+from whatsapp.api.contents import LocationWish, MediaWish, Text, content_of
 from whatsapp.api.linking import longest_wait, wait_for_code
-from whatsapp.api.sending import IDEMPOTENCY_KEY, MAX_TEXT, key_of, queued_message
+from whatsapp.api.sending import IDEMPOTENCY_KEY, key_of, queued_message
+from whatsapp.contents import MAX_PLACE_NAME
 from whatsapp.models import Account, Incoming, Message
 
 Status = Account.Status
@@ -105,9 +107,25 @@ class AgentChatsAnswer(_Answer):
     data = Chat(many=True)  # type: ignore[assignment]
 
 
+class AgentLocation(LocationWish):
+    description = serializers.CharField(
+        max_length=MAX_PLACE_NAME, required=False, default="", allow_blank=True,
+        help_text="What older callers name the place by; as `name`.",
+    )  # fmt: skip
+
+
 class SendBody(Body):
     to = serializers.CharField(max_length=60, help_text="With its country code, or national.")
-    message = serializers.CharField(max_length=MAX_TEXT, trim_whitespace=False)
+    message = Text(help_text="The text, or the caption of the file.")
+    media = MediaWish(required=False, allow_null=True, default=None)
+    location = AgentLocation(required=False, allow_null=True, default=None)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not (attrs["message"].strip() or attrs["media"] or attrs["location"]):
+            raise serializers.ValidationError(
+                {"message": "write a text, or send a file or a place"}, "blank"
+            )
+        return attrs
 
 
 class ChatsFilter(Body):
@@ -226,7 +244,7 @@ class AgentSendView(AgentRoute):
     calls_per_minute = {"POST": 200}
 
     @extend_schema(
-        summary="Send a text",
+        summary="Send a text, a file or a place",
         description=(
             "Queues it ahead of any sequence, within the account's limits. With the header "
             "Idempotency-Key a call may be repeated: the message is sent once."
@@ -239,10 +257,15 @@ class AgentSendView(AgentRoute):
     def post(self, request: Request, tenant: str, agent: str) -> Response:
         account = self.agent(agent)
         wishes = read(SendBody, request.data)
+        place = wishes["location"]
+        if place:
+            description = place.pop("description")
+            place["name"] = place["name"] or description
+        said = {"text": wishes["message"], "media": wishes["media"], "location": place}
         message = queued_message(
             account=account,
             to=wishes["to"],
-            text=wishes["message"],
+            content=content_of({**said, "link": None}, tenant=self.tenant),
             key=key_of(request, otherwise=f"call:{uuid.uuid4()}"),
             actor=self.actor,
         )

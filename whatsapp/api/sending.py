@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import uuid
+from datetime import datetime
+
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
+from accounts import phones
 from accounts.activity import Actor
 from accounts.problems import FieldError, Problem
 from whatsapp import messages, outbox
-from whatsapp.models import Account, Media, Message
+from whatsapp.contents import CannotSend, Content
+from whatsapp.models import Account, Contact, Group, Message
 
-MAX_TEXT = 4096  # characters; WhatsApp cuts longer texts
 MAX_KEY = 200
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
@@ -35,27 +39,52 @@ def key_of(request: Request, *, otherwise: str) -> str:
     return key
 
 
+def phone_of(text: str, field: str, region: str) -> str:
+    """E.164 of what somebody wrote. Raises `Problem`."""
+    try:
+        return phones.parse(text, region=region)
+    except phones.BadPhone as error:
+        raise Problem.of_field(field, error.code, str(error)) from error
+
+
+def quoted_of(text: str, account: Account) -> str:
+    """WhatsApp's id of the message that `quotedMessageId` names, by our id or by that one."""
+    try:
+        ours = Message.objects.filter(account=account, public_id=uuid.UUID(text)).first()
+    except ValueError:
+        return text
+    if ours is None:
+        raise Problem.of_field("quotedMessageId", "unknown", "this account has no such message")
+    if not ours.wa_id:
+        raise Problem.of_field("quotedMessageId", "not_sent", "this message was not sent yet")
+    return ours.wa_id
+
+
 def queued_message(
     *,
     account: Account,
-    to: str,
-    text: str,
+    to: str | Contact | Group,
+    content: Content,
     key: str,
     actor: Actor,
-    media: Media | None = None,
+    quoted: str = "",
+    due_at: datetime | None = None,
+    origin: str = Message.Origin.DIRECT,
 ) -> Message:
     """The message, queued now or by an earlier call with the same key. Raises `Problem`."""
     try:
         return messages.send_direct(
             account=account,
-            contact_phone=to,
-            body=text,
-            media=media,
+            to=to,
+            content=content,
+            quoted_wa_id=quoted,
+            due_at=due_at,
             idempotency_key=key,
+            origin=origin,
             actor=actor,
             now=timezone.now(),
         )
-    except messages.CannotSend as error:
+    except CannotSend as error:
         if error.code == "not_linked":
             wrong = [FieldError(error.field, error.code, str(error))]
             raise Problem(409, error.code, f"{error.field}: {error}", errors=wrong) from error
