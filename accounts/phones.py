@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import functools
-from zoneinfo import ZoneInfo, available_timezones
-
 import phonenumbers
 from phonenumbers import PhoneNumberType
-from phonenumbers import timezone as zones
 
 # Kinds that cannot carry a WhatsApp account. FIXED_LINE_OR_MOBILE (US) can.
 CANNOT = {
@@ -53,36 +48,6 @@ def parse(text: str, *, region: str) -> str:
     if not phonenumbers.is_possible_number(number):
         raise BadPhone("not_a_number", "no such phone number can exist")
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-
-
-def zone_of(phone: str, *, otherwise: ZoneInfo) -> ZoneInfo:
-    """The time zone where a number (E.164) is at home, as far as the number tells.
-
-    Where it leaves several (+1 without an area, Australian mobiles): `otherwise` if it is one of
-    them, else the one in their middle. A number of no country: `otherwise`.
-
-    >>> zone_of("+596696000000", otherwise=ZoneInfo("Europe/Paris"))
-    zoneinfo.ZoneInfo(key='America/Martinique')
-    """
-    names = _zones_of(phone)
-    if not names or otherwise.key in names:
-        return otherwise
-    return ZoneInfo(names[len(names) // 2])
-
-
-@functools.lru_cache(maxsize=10_000)
-def _zones_of(phone: str) -> tuple[str, ...]:
-    """Names of the zones a number may be in, from west to east."""
-    try:
-        number = phonenumbers.parse(phone)
-    except phonenumbers.NumberParseException:
-        return ()
-    # By its first digits: numbers kept for fiction, and new ranges, are in a country, too.
-    found = set(zones.time_zones_for_geographical_number(number)) & available_timezones()
-    winter = dt.datetime(2026, 1, 15, 12, tzinfo=dt.UTC)
-    return tuple(
-        sorted(found, key=lambda name: (winter.astimezone(ZoneInfo(name)).utcoffset(), name))
-    )
 
 
 def _read(text: str, region: str) -> phonenumbers.PhoneNumber | None:

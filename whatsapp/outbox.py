@@ -257,7 +257,8 @@ def reschedule(message_id: int, *, due_at: datetime) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            UPDATE whatsapp_message SET due_at = %s, scheduled_for = %s
+            UPDATE whatsapp_message
+            SET due_at = %s, scheduled_for = %s, error_code = '', error = ''
             WHERE id = %s AND state = 'queued' AND due_at <> %s RETURNING account_id
             """,
             [due_at, due_at, message_id, NEVER],

@@ -6,7 +6,7 @@ import datetime as dt
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from accounts import phones
+from whatsapp import quiet_hours
 from whatsapp.models import Account
 
 TENANT, RECIPIENT = "tenant", "recipient"
@@ -22,6 +22,17 @@ def moment(wall: datetime, zone: ZoneInfo) -> datetime:
 
 
 def zone_for(phone: str, account: Account) -> ZoneInfo:
-    """The zone that a recipient's number (E.164) tells; empty (a LID alone): the company's."""
-    zone = account.tenant.zone
-    return phones.zone_of(phone, otherwise=zone) if phone else zone
+    """The zone where a recipient's number (E.164) is at home, as far as the number tells.
+
+    Where it leaves several (+1 without an area, Australian mobiles): the company's if that is one
+    of them, else the one in their middle. A LID alone, or a number of no country: the company's.
+    """
+    ours = account.tenant.zone
+    zones = quiet_hours.zones_of(phone)
+    if not zones or ours in zones:
+        return ours
+    winter = datetime(2026, 1, 15, 12, tzinfo=dt.UTC)
+    from_west = sorted(
+        zones, key=lambda zone: (winter.astimezone(zone).utcoffset() or dt.timedelta(0), zone.key)
+    )
+    return from_west[len(from_west) // 2]

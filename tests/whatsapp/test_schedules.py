@@ -5,8 +5,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from accounts import phones
+from accounts.models import Tenant
 from whatsapp import schedules
+from whatsapp.models import Account
 
 PARIS = ZoneInfo("Europe/Paris")
 DENVER = ZoneInfo("America/Denver")
@@ -29,6 +30,10 @@ def test_a_time_on_the_wall_of_paris_is_one_moment(wall, utc):
     assert schedules.moment(dt.datetime.fromisoformat(wall), PARIS).isoformat() == utc
 
 
+def zone_for(phone, *, company: ZoneInfo) -> ZoneInfo:
+    return schedules.zone_for(phone, Account(tenant=Tenant(timezone=company.key)))
+
+
 @pytest.mark.parametrize(
     ("phone", "zone"),
     [
@@ -37,16 +42,17 @@ def test_a_time_on_the_wall_of_paris_is_one_moment(wall, utc):
         ("+12125550101", "America/New_York"),
         ("+596696000000", "America/Martinique"),
         ("+590690000000", "America/Guadeloupe"),
+        ("", "Europe/Paris"),
     ],
 )
 def test_a_number_tells_where_it_is_at_home(phone, zone):
-    assert phones.zone_of(phone, otherwise=PARIS).key == zone
+    assert zone_for(phone, company=PARIS).key == zone
 
 
 def test_a_number_of_a_country_with_many_zones_is_where_the_company_is_if_that_is_one():
-    assert phones.zone_of("+15555550100", otherwise=DENVER) == DENVER
-    assert "America/" in phones.zone_of("+15555550100", otherwise=PARIS).key
+    assert zone_for("+15555550100", company=DENVER) == DENVER
+    assert "America/" in zone_for("+15555550100", company=PARIS).key
 
 
 def test_a_number_of_no_country_has_the_companys_clock():
-    assert phones.zone_of("+883510000000", otherwise=PARIS) == PARIS
+    assert zone_for("+883510000000", company=PARIS) == PARIS

@@ -143,7 +143,27 @@ AGENT_CONNECT = [
         },
     )
 ]
+MEDIA = [
+    answer(
+        "stored",
+        {
+            "id": 41,
+            "filename": "guide.pdf",
+            "kind": "document",
+            "mime": "application/pdf",
+            "size": 48213,
+        },
+        status=201,
+    )
+]
 AGENT_SEND = [
+    body(
+        "a place",
+        {
+            "to": "33639980100",
+            "location": {"latitude": 16.2411, "longitude": -61.5331, "description": "Boutique"},
+        },
+    ),
     body("a text", {"to": "33639980100", "message": "Bonjour !"}),
     answer(
         "queued",

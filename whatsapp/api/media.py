@@ -16,6 +16,7 @@ from accounts.permissions import WRITERS
 from accounts.problems import Problem
 from accounts.routes import TenantRoute
 from whatsapp import media
+from whatsapp.api import examples
 from whatsapp.models import Media
 
 LARGEST = max(media.MAX_BYTES.values())
@@ -64,6 +65,7 @@ class MediaUploadView(TenantRoute):
         ),
         request={"multipart/form-data": UploadBody},
         responses={201: MediaAnswer},
+        examples=examples.MEDIA,
     )
     def post(self, request: Request) -> Response:
         wishes = read(UploadBody, request.data)
