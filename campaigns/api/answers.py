@@ -71,6 +71,7 @@ class MessageAnswer(serializers.ModelSerializer[Message]):
     media = MediaAnswer(allow_null=True, help_text="Of a link: the picture of its preview.")
     location = serializers.SerializerMethodField()
     link = serializers.SerializerMethodField()
+    origin = serializers.ChoiceField(choices=Message.Origin.choices, allow_blank=True)
     quoted = serializers.CharField(source="quoted_wa_id", help_text="WhatsApp's id; or empty.")
     target = serializers.IntegerField(
         source="delivery.target_id", default=None, allow_null=True, help_text="Null: sent directly."

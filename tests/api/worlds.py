@@ -14,8 +14,15 @@ from accounts.models import Activity, ApiKey, Tenant
 from accounts.signed import sign_request
 from campaigns.models import Campaign, Referral, Step, Target, Template
 from tests import companies
-from tests.factories import NOW, make_account, make_campaign, make_referral, make_target
-from whatsapp.models import Account, Contact, Message
+from tests.factories import (
+    NOW,
+    make_account,
+    make_campaign,
+    make_media,
+    make_referral,
+    make_target,
+)
+from whatsapp.models import Account, Contact, Group, Message
 
 SECRET = "zzforeign"
 SECRET_PHONE = "+447700900987"
@@ -69,6 +76,10 @@ def fill(company, name: str, *, owner: str, phone: str) -> dict[str, object]:
         tenant=tenant, account=account, contact=contact, idempotency_key=name, content_hash="h",
         body=name, due_at=NOW, state="failed", error=name, wa_id=f"{name}-wa",
     )  # fmt: skip
+    group = Group.objects.create(
+        tenant=tenant, account=account, chat_id=f"{name}@g.us", subject=name,
+        discovered_at=NOW, refreshed_at=NOW,
+    )  # fmt: skip
     key, _text = companies.api_keys.issue(
         tenant=tenant, name=name, role="viewer", scopes=["stats:read"],
         actor=companies.SYSTEM, now=timezone.now(),
@@ -89,6 +100,10 @@ def fill(company, name: str, *, owner: str, phone: str) -> dict[str, object]:
         "target": target.pk,
         "ids": [target.pk],
         "public_id": str(message.public_id),
+        "quotedMessageId": str(message.public_id),
+        "group": group.pk,
+        "groupId": group.pk,
+        "media": {"id": make_media(tenant, filename=f"{name}.png").pk},
         "api-keys": key.pk,
         "owner": owner,
         "day": 1,
