@@ -60,6 +60,9 @@ class Verb(models.TextChoices):
     # conversations
     CHAT_TAKEN_OVER = "chat_taken_over", _("chat taken over")
     CHAT_GIVEN_BACK = "chat_given_back", _("chat given back")
+    AGENT_FAILED = "agent_failed", _("chat agent does not answer")
+    AGENT_RECOVERED = "agent_recovered", _("chat agent answers again")
+    AGENT_SILENCED = "agent_silenced", _("chat agent keeps silent: too many messages")
     # webhooks
     WEBHOOK_SECRET_ROTATED = "webhook_secret_rotated", _("webhook secret rotated")
     WEBHOOK_REPLAYED = "webhook_replayed", _("webhook events sent again")

@@ -418,6 +418,9 @@ WEBHOOK_DAYS = positive("RELANCE_WEBHOOK_DAYS", 30)
 # Webhooks at this machine's own addresses, on any port: for the demo and tests only.
 WEBHOOK_ALLOW_LOCAL = env.bool("RELANCE_WEBHOOK_ALLOW_LOCAL", False)
 
+# Where Retell's API is; tests and the demo have one of their own on this machine.
+RETELL_URL = env.str("RELANCE_RETELL_URL", "https://api.retellai.com")
+
 # ------------------------------------------------------------------------------------- API
 
 REST_FRAMEWORK = {

@@ -1,7 +1,4 @@
-"""The conversation of an account with a contact: what was said, and who answers.
-
-Locks: whoever changes a chat in a transaction that touches messages, too, does the messages first.
-"""
+"""The conversation of an account with a contact: what was said, and who answers."""
 
 from __future__ import annotations
 
@@ -68,14 +65,6 @@ def take_over(chat: Chat, *, actor: Actor, now: datetime, wrote_at: datetime | N
     if until <= now:
         return False
     with transaction.atomic():
-        # Messages before the chat: the order in which those that are sent lock.
-        answers = Message.objects.filter(
-            account=chat.account_id,
-            contact=chat.contact_id,
-            origin=Message.Origin.AGENT,
-            state=Message.State.QUEUED,
-        )
-        outbox.cancel(list(answers.values_list("pk", flat=True)), reason="taken_over", now=now)
         chat = Chat.objects.select_for_update().get(pk=chat.pk)
         again = chat.is_taken_over(now=now)
         if again and chat.taken_over_until is not None:
@@ -85,6 +74,14 @@ def take_over(chat: Chat, *, actor: Actor, now: datetime, wrote_at: datetime | N
         chat.taken_over_until = until
         chat.taken_over_by = actor.name[:150]
         chat.save(update_fields=["taken_over_at", "taken_over_until", "taken_over_by"])
+        # Under the chat's lock: an answer is queued before, and cancelled, or not any more.
+        answers = Message.objects.filter(
+            account=chat.account_id,
+            contact=chat.contact_id,
+            origin=Message.Origin.AGENT,
+            state=Message.State.QUEUED,
+        )
+        outbox.cancel(list(answers.values_list("pk", flat=True)), reason="taken_over", now=now)
         if not again:
             activity.record(
                 tenant_id=chat.tenant_id,

@@ -26,6 +26,9 @@ DRIVE = "whatsapp.tasks.drive"
 NOTIFY = "whatsapp.tasks.notify_owners"
 ASSESS = "whatsapp.tasks.assess_health"
 DELIVER = "whatsapp.tasks.deliver_webhooks"
+ANSWER = "whatsapp.tasks.answer"
+TELL_ENDED = "whatsapp.tasks.tell_ended"
+SHOW_TYPING = "whatsapp.tasks.show_typing"
 SHARED_QUEUE = "browser"
 ASSESS_EVERY = 30  # seconds, of one account
 KEEP_SECONDS = 300  # an older doorbell says nothing the reconciler has not said
@@ -74,13 +77,36 @@ def deliver_on_commit(endpoint_ids: Iterable[int]) -> None:
         transaction.on_commit(lambda: ring_default(DELIVER, calls))
 
 
-def ring_default(task: str, calls: Iterable[tuple[int, ...]]) -> None:
+def answer_on_commit(incoming_ids: Iterable[int]) -> None:
+    """Have agents asked about these messages; lost or not, the reconciler asks again."""
+    calls = [(incoming_id,) for incoming_id in incoming_ids]
+    if calls:
+        transaction.on_commit(lambda: ring_default(ANSWER, calls))
+
+
+def tell_ended_on_commit(session_ids: Iterable[int]) -> None:
+    """Have agents told that these conversations are over; the reconciler asks again."""
+    calls = [(session_id,) for session_id in session_ids]
+    if calls:
+        transaction.on_commit(lambda: ring_default(TELL_ENDED, calls))
+
+
+def show_typing(account_id: int, incoming_id: int) -> None:
+    """Have the worker that drives the account show that somebody types; lost, nobody does."""
+    worker = (
+        Lease.objects.filter(account_id=account_id, lease_until__isnull=False)
+        .values_list("worker", flat=True)
+        .first()
+    )
+    if worker:
+        ring_default(SHOW_TYPING, [(incoming_id,)], queue=own_queue(worker))
+
+
+def ring_default(task: str, calls: Iterable[tuple[int, ...]], *, queue: str = "default") -> None:
     """Publish `task` to the default queue, once with each of these arguments."""
     try:
         for args in calls:
-            current_app.send_task(
-                task, args=args, queue="default", retry=False, expires=KEEP_SECONDS
-            )
+            current_app.send_task(task, args=args, queue=queue, retry=False, expires=KEEP_SECONDS)
     except (OperationalError, RedisError, OSError) as error:
         log.warning("doorbell lost", error=type(error).__name__)
 

@@ -30,7 +30,7 @@ def store_incoming(account_id: int, message: IncomingMessage, *, now: datetime) 
     What the account's owner wrote on their phone is stored, too, and takes the chat over; what we
     sent ourselves is not: the outbox has it.
     """
-    account = Account.objects.select_related("tenant", "owner").get(pk=account_id)
+    account = Account.objects.select_related("tenant", "owner", "agent").get(pk=account_id)
     message = _storable(message)
     in_group = message.chat_id.endswith(chats.GROUP)
     with transaction.atomic():

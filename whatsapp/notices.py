@@ -1,16 +1,18 @@
-"""Tell the owner of an account, once, that it needs them."""
+"""Tell people, once, that something needs them: an account, a chat agent."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from django.core.mail import send_mail
+from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 
+from accounts.models import Membership, User
 from whatsapp import reasons
-from whatsapp.models import Account
+from whatsapp.models import Account, ChatAgent
 
 log = structlog.get_logger(__name__)
 
@@ -50,3 +52,38 @@ def _resting(account: Account) -> tuple[str, str]:
         "wait, and it comes back by itself, slowly. Nothing is lost.\n\nWhy: %(reason)s"
     )
     return subject, body % {"reason": reasons.of_health(account.health_reason)}
+
+
+# An agent that fails, recovers and fails again is told of this often at most.
+AGENT_ALERT_EVERY = timedelta(hours=1)
+
+
+def tell_of_failing_agents(*, now: datetime) -> int:
+    """Write to owners and managers whose chat agent does not answer; returns how many letters."""
+    sent = 0
+    lately = Q(alerted_at__gt=now - AGENT_ALERT_EVERY)
+    for agent in ChatAgent.objects.filter(alert_wanted=True).select_related("tenant"):
+        claimed = (
+            ChatAgent.objects.filter(pk=agent.pk, alert_wanted=True)
+            .exclude(lately)
+            .update(alert_wanted=False, alerted_at=now)
+        )
+        if not claimed:
+            continue
+        administers = Membership.objects.filter(
+            tenant=agent.tenant, role__in=[Membership.Role.OWNER, Membership.Role.MANAGER]
+        )
+        people = User.objects.filter(memberships__in=administers, is_active=True).exclude(email="")
+        with override(agent.tenant.default_language):
+            subject = _("The chat agent %(name)s does not answer") % {"name": agent.name}
+            body = _(
+                "People who write to you get an apology once, and wait for a person.\n\n"
+                "The reasons stand beside each message, in the admin under Chat agents."
+            )
+        for email in people.values_list("email", flat=True).distinct():
+            try:
+                send_mail(subject, body, None, [email])
+                sent += 1
+            except OSError as error:
+                log.warning("not told", agent_id=agent.pk, error=type(error).__name__)
+    return sent

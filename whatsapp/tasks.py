@@ -22,6 +22,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from whatsapp import doorbells, driving, events, health, leases, notices, remote, retention, sending
+from whatsapp.agents import sessions as agent_sessions
+from whatsapp.agents import turns
 from whatsapp.driver.base import DriverFactory, Event
 from whatsapp.driver.chromium import ChromiumFactory
 from whatsapp.driver.launch import ChromiumConfig
@@ -44,14 +46,34 @@ def reconcile() -> int:
     rung = ring_waiting()
     sending.give_up_undriven(now=timezone.now())
     delivery.ring_due()
+    ring_agents()
     doorbells.notify_on_commit()  # a mail server that hangs must hold up nothing here
     return rung
 
 
 @shared_task(name=doorbells.NOTIFY)
 def notify_owners() -> int:
-    """Tell owners whose accounts need them; returns how many were told."""
-    return notices.tell_owners(now=timezone.now())
+    """Tell owners whose accounts need them, and who looks after agents that fail; how many."""
+    now = timezone.now()
+    return notices.tell_owners(now=now) + notices.tell_of_failing_agents(now=now)
+
+
+@shared_task(name=doorbells.ANSWER)
+def answer(incoming_id: int) -> None:
+    """Ask the account's agent about a message that came in, and queue what it says."""
+    turns.answer(incoming_id)
+
+
+@shared_task(name=doorbells.TELL_ENDED)
+def tell_ended(session_id: int) -> None:
+    """Tell an agent that a conversation is over."""
+    agent_sessions.tell(session_id, now=timezone.now())
+
+
+@shared_task(name=doorbells.SHOW_TYPING)
+def show_typing(incoming_id: int) -> None:
+    """Show whoever waits for an agent's answer that somebody types. On browser workers only."""
+    driving.show_typing(the_pool(), incoming_id)
 
 
 @shared_task(name=doorbells.DELIVER)
@@ -79,6 +101,17 @@ def forget_texts() -> int:
     now = timezone.now()
     kept = timedelta(days=settings.WEBHOOK_DAYS)
     return retention.forget_texts(now=now) + endpoints.forget(before=now - kept)
+
+
+def ring_agents() -> int:
+    """Doorbells for turns and ends of conversations that nobody works on; returns how many."""
+    now = timezone.now()
+    agent_sessions.end_idle(now=now)
+    waiting = turns.waiting(now=now)
+    untold = agent_sessions.untold()
+    doorbells.ring_default(doorbells.ANSWER, [(pk,) for pk in waiting])
+    doorbells.ring_default(doorbells.TELL_ENDED, [(pk,) for pk in untold])
+    return len(waiting) + len(untold)
 
 
 def ring_waiting() -> int:

@@ -4,12 +4,14 @@
 `HealthSample` about how it fares (pace.py);
 `Contact` and `ConsentEntry` about people (contacts.py), `Group` and `GroupMember` about groups
 (groups.py); `Media`, `Message`, `Attempt` and `MessageReceipt` about what is said (messages.py);
-`Chat` and `Incoming` about what comes in (chats.py); `Suppression` about whom nobody writes to
+`Chat` and `Incoming` about what comes in (chats.py); `ChatAgent`, `AgentRule`, `AgentSession` and
+`AgentTurn` about what answers by itself (agents.py); `Suppression` about whom nobody writes to
 any more (suppressions.py); `WebhookEndpoint`, `WebhookEvent` and `WebhookDelivery` about other
 systems that are told (webhooks.py).
 """
 
 from whatsapp.models.accounts import Account, Lease, Profile, Usage
+from whatsapp.models.agents import AgentRule, AgentSession, AgentTurn, ChatAgent
 from whatsapp.models.chats import Chat, Incoming
 from whatsapp.models.contacts import ConsentEntry, Contact
 from whatsapp.models.groups import Group, GroupMember
@@ -20,8 +22,12 @@ from whatsapp.models.webhooks import WebhookDelivery, WebhookEndpoint, WebhookEv
 
 __all__ = [
     "Account",
+    "AgentRule",
+    "AgentSession",
+    "AgentTurn",
     "Attempt",
     "Chat",
+    "ChatAgent",
     "ConsentEntry",
     "Contact",
     "Group",

@@ -143,6 +143,14 @@ class Account(Paced, models.Model):
     gap_ms = models.PositiveIntegerField(
         null=True, blank=True, help_text=_("Milliseconds between two messages; empty: the default.")
     )
+    agent = models.ForeignKey(
+        "whatsapp.ChatAgent",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="accounts",
+        help_text=_("What answers people who write to this account; empty: nothing."),
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = AccountQuerySet.as_manager()

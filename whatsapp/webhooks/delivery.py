@@ -134,15 +134,15 @@ def claim(endpoint: WebhookEndpoint) -> WebhookDelivery | None:
     return WebhookDelivery.objects.select_related("event").get(pk=row[0])
 
 
-def fetcher() -> Fetcher:
+def fetcher(*, largest: int = ANSWER_KEPT) -> Fetcher:
     """Public addresses only; this machine's own with WEBHOOK_ALLOW_LOCAL, for demo and tests."""
     if settings.WEBHOOK_ALLOW_LOCAL:
         return Fetcher(
             permits=lambda address: is_public(address) or address.is_loopback,
             ports=frozenset(range(1, 65536)),
-            largest=ANSWER_KEPT,
+            largest=largest,
         )
-    return Fetcher(largest=ANSWER_KEPT)
+    return Fetcher(largest=largest)
 
 
 def call(endpoint: WebhookEndpoint, delivery: WebhookDelivery) -> Outcome:
