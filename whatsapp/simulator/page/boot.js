@@ -25,11 +25,11 @@
   bus.onRefreshQr(() => comms.send({ type: 'refresh_qr' }));
   ns('SimScreen').start(document.getElementById('app'));
 
-  const { learn, receive } = ns('SimIncoming');
+  const { learn, remember, receive } = ns('SimIncoming');
 
   /** Contacts and chats from the local database, as after a restart of the browser. */
   const restore = async () => {
-    for (const row of await store.all('contact')) await learn(row);
+    (await store.all('contact')).forEach(remember);
     await ns('SimGroups').restore();
     for (const row of await store.all('chat')) {
       chats.gadd({

@@ -112,7 +112,8 @@
     /** Groups from the database, as they were when we last heard of them. */
     exports.restore = async () => {
       for (const group of await ns('SimStore').all('group-metadata')) {
-        await ns('WAWebGroupMetadataCollection').learn(group);
+        const { default: known, fromServer } = ns('WAWebGroupMetadataCollection');
+        known.add(fromServer(group), { merge: true });
       }
     };
 

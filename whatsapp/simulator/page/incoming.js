@@ -7,19 +7,29 @@
   module('SimIncoming', (exports, ns) => {
     const wid = (id) => ns('WAWebWidFactory').createWid(id);
 
-    /** The address book and what people call themselves, in memory and in the database. */
-    exports.learn = async ({ pn, lid, name, pushname }) => {
-      const { ContactCollection } = ns('WAWebContactCollection');
+    /** The address book and what people call themselves, as the database has it: in memory. */
+    exports.remember = ({ pn, lid, name, pushname }) => {
       if (pn && lid) ns('WAWebLidPnCache').lidPnCache.add(wid(lid), { phoneNumber: wid(pn) });
-      const id = pn || lid;
-      const row = { ...(await ns('SimStore').get('contact', id)) };
-      const known = JSON.stringify(row);
-      Object.assign(row, { id }, pn && { pn }, lid && { lid }, name && { name }, pushname && { pushname });
-      if (JSON.stringify(row) !== known) await ns('SimStore').put('contact', row);
-      if (name || pushname) {
-        ContactCollection.add(
-          { id: wid(id), ...(name && { name }), ...(pushname && { pushname }) }, { merge: true });
-      }
+      if (!name && !pushname) return;
+      ns('WAWebContactCollection').ContactCollection.add(
+        { id: wid(pn || lid), ...(name && { name }), ...(pushname && { pushname }) },
+        { merge: true });
+    };
+
+    const isKnown = ({ pn, lid, name, pushname }) => {
+      const contact = ns('WAWebContactCollection').ContactCollection.get(wid(pn || lid));
+      return (!name || contact?.name === name)
+        && (!pushname || contact?.pushname === pushname)
+        && (!pn || !lid || ns('WAWebLidPnCache').lidPnCache.getCurrentLid(wid(pn))?.toString() === lid);
+    };
+
+    /** The same, said by the server: in the database, too. */
+    exports.learn = async (said) => {
+      if (isKnown(said)) return;
+      const known = Object.fromEntries(Object.entries(said).filter(([, value]) => value));
+      const id = said.pn || said.lid;
+      await ns('SimStore').put('contact', { ...(await ns('SimStore').get('contact', id)), ...known, id });
+      exports.remember(known);
     };
 
     exports.receive = async ({ msg }) => {
