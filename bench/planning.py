@@ -204,11 +204,14 @@ def main(arguments: list[str] | None = None) -> int:
             hostile = Counter(oldest_first()).most_common(1)[0][1]
             transaction.set_rollback(True)
         claimed: list[int] = []
-        # Both meet the same disturbances, and neither starts cold.
+        # Both meet the same disturbances, neither starts cold, and who begins changes.
         fair, oldest = [], []
-        for _ in range(15):
-            fair.append(undone(lambda: claimed.append(len(fair_claim()))))
-            oldest.append(undone(oldest_first))
+        for turn in range(20):
+            for side in ("fair", "oldest") if turn % 2 else ("oldest", "fair"):
+                if side == "fair":
+                    fair.append(undone(lambda: claimed.append(len(fair_claim()))))
+                else:
+                    oldest.append(undone(oldest_first))
         fair_speed = statistics.median(claimed) / statistics.median(fair)
         oldest_speed = CLAIMED / statistics.median(oldest)
         run("DROP INDEX bench_oldest")

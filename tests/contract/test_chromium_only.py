@@ -286,7 +286,8 @@ def test_the_first_tab_asks_nobody(chromium: ChromiumRig, profile: Path):
             addresses.append([browser.web.current_url, len(browser.web.window_handles)])
             browser.end(ask=ending == "closed")
 
-    assert addresses == [["about:blank", 1]] * 3
+    # The headless shell has a blank page of its own.
+    assert addresses in ([["about:blank", 1]] * 3, [["data:,", 1]] * 3)
 
 
 # -------------------------------------------------------------------------------- hangs
@@ -470,7 +471,7 @@ def test_a_message_in_a_group_names_its_author(chromium: ChromiumRig, profile: P
     members = {"id": group, "subject": "Ops", "participants": [ana]}
     chromium.control.scan(me, ref=code.text, groups=[members])
     session.wait_for(base.Ready)
-    chromium.control.receive(ana, "in the group", account=me, group=group, name="Ana")
+    chromium.control.inbound(ana, "in the group", account=me, group=group, name="Ana")
     message = session.wait_for(base.Incoming).message
     session.driver.close()
 
