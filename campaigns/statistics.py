@@ -44,6 +44,7 @@ class OpenQuestions:
     failed_today: int
     accounts_to_link: int
     accounts_paused: int
+    accounts_resting: int
     accounts_at_limit: int
     accounts_without_worker: int
     held: dict[str, int]
@@ -101,6 +102,7 @@ def open_questions(tenant_ids: Collection[int], *, now: datetime) -> OpenQuestio
         ("failed_today", messages.failed_since(now - ONE_DAY)),
         ("accounts_to_link", numbers.to_link(now=now)),
         ("accounts_paused", numbers.paused()),
+        ("accounts_resting", numbers.resting()),
         ("accounts_at_limit", numbers.at_limit(now=now)),
         ("accounts_without_worker", numbers.without_worker(now=now)),
     ]

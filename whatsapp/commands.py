@@ -187,10 +187,16 @@ def limits(*, account: str, as_json: bool) -> None:
     table.add_row("remaining", str(found["remaining"]))
     table.add_row("limited now", "yes" if found["isLimited"] else "no")
     table.add_row("more in", _duration(found["resetIn"] / 1000))
-    table.add_row("today", f"{found['sentToday']} of {found['perDay']}")
+    warm = ", warming up" if found["warmsUp"] else ""
+    share = f", {found['share']} % of its limit" if found["share"] < 100 else ""
+    table.add_row("today", f"{found['sentToday']} of {found['perDay']}{warm}{share}")
+    table.add_row("new chats", f"{found['newChatsToday']} of {found['newChatsPerDay']}")
     minute = f"{paced['minute']} of " if paced else ""
     table.add_row("in 60 seconds", f"{minute}{found['perMinute']}")
-    table.add_row("gap", f"{found['gapMs']} ms")
+    table.add_row("gap", f"{found['gapMs']} ms and up to {found['jitterMs']} ms by chance")
+    table.add_row("health", "not known yet" if found["health"] is None else f"{found['health']}")
+    for held in found["holds"]:
+        table.add_row("held", f"until {held['until']:%Y-%m-%d %H:%M} UTC: {held['reason']}")
     table.add_row("Redis", found["redis"])
     _print_table(table)
 

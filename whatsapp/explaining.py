@@ -13,20 +13,19 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.wording import when
-from whatsapp import pace, quiet_hours
+from whatsapp import pace, quiet_hours, reasons
 from whatsapp.models import Attempt, Message
 from whatsapp.obstacles import obstacle
 
 State = Message.State
 
 # What the drivers' codes, and the reasons of a cancellation, mean to people.
-_REASONS: dict[str, Any] = {
+_REASONS: dict[str, Any] = reasons.OF_HOLDS | {
     "": gettext_lazy("no reason was given"),
     "bad_location": gettext_lazy("its place is none on Earth"),
     "bad_key": gettext_lazy("the file could not be encrypted for the recipient"),
     "browser_failed": gettext_lazy("the browser did not start"),
     "browser_gone": gettext_lazy("the browser ended while it was at work"),
-    "cold_chats": gettext_lazy("WhatsApp does not let this account begin new chats for now"),
     "busy": gettext_lazy("the page was busy"),
     "by_hand": gettext_lazy("somebody took the person out of the sequence"),
     "cancelled": gettext_lazy("somebody cancelled it"),
@@ -38,7 +37,6 @@ _REASONS: dict[str, Any] = {
     "loading": gettext_lazy("WhatsApp was still loading"),
     "manual": gettext_lazy("somebody took the person out of the sequence"),
     "media_unreadable": gettext_lazy("the file could not be read"),
-    "new_chats": gettext_lazy("the account has begun its new chats of the day"),
     "no_lawful_basis": gettext_lazy(
         "the person is only known from a group: no lawful basis is recorded"
     ),
@@ -54,7 +52,6 @@ _REASONS: dict[str, Any] = {
     "page_not_ready": gettext_lazy("WhatsApp’s page was not ready"),
     "paid": gettext_lazy("the person paid"),
     "profile_in_use": gettext_lazy("another browser had the profile"),
-    "quiet_hours": gettext_lazy("it was night at the recipient’s"),
     "settled_again": gettext_lazy("somebody decided to send it again"),
     "settled_sent": gettext_lazy("somebody decided that it arrived"),
     "timeout": gettext_lazy("WhatsApp’s page did not answer in time"),
@@ -62,7 +59,6 @@ _REASONS: dict[str, Any] = {
     "unsupported": gettext_lazy("WhatsApp does not take this kind of file"),
     "unsupported_browser": gettext_lazy("WhatsApp does not accept this browser any more"),
     "nack_429": gettext_lazy("WhatsApp said: too many messages"),
-    "nack_463": gettext_lazy("WhatsApp does not let this account begin new chats for now"),
     "nack_500": gettext_lazy("WhatsApp’s server had an error"),
     "nack_503": gettext_lazy("WhatsApp’s server was busy"),
 }

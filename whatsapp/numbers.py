@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from django.db import IntegrityError, transaction
 
 from accounts.activity import SYSTEM, Actor, Verb, record
 from accounts.models import Tenant, User
+from whatsapp import pace
 from whatsapp.models import Account
+
+PACE = ("gap_jitter_ms", "typing_ms", "quiet_hours", "new_chats_per_day", "warm_up_days")
 
 
 class NameTaken(ValueError):
@@ -42,18 +47,37 @@ def set_limits(
 ) -> None:
     """Limits of this account alone; None is the default of the settings. They hold from now on."""
     values = {"daily_limit": daily, "per_minute": per_minute, "gap_ms": gap_ms}
+    _change(account, values, actor=actor, now=now)
+
+
+def set_pace(
+    account: Account, values: Mapping[str, Any], *, actor: Actor = SYSTEM, now: datetime
+) -> None:
+    """Change some of `PACE` of this account alone; None, or no hours, is the default.
+
+    What waits is looked at anew: it may go now. Raises `ValidationError` with what is wrong.
+    """
+    proposed = Account(**values)
+    proposed.clean_fields(exclude={f.name for f in Account._meta.fields} - set(values))
+    with transaction.atomic():
+        if _change(account, values, actor=actor, now=now):
+            pace.ask_again(account, now=now)
+
+
+def _change(account: Account, values: Mapping[str, Any], *, actor: Actor, now: datetime) -> bool:
     with transaction.atomic():
         current = Account.objects.select_for_update(of=("self",), no_key=True).get(pk=account.pk)
         before = {name: getattr(current, name) for name in values}
         if before == values:
-            return
+            return False
         Account.objects.filter(pk=account.pk).update(**values)
         record(
             tenant_id=account.tenant_id,
             verb=Verb.LIMITS_CHANGED,
             actor=actor,
             subject=account,
-            detail={"before": before, "after": values},
+            detail={"before": before, "after": dict(values)},
             now=now,
         )
     account.refresh_from_db()
+    return True

@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Count, Min, Q
 from django.db.models.functions import Now
 
-from whatsapp import limits
+from whatsapp import limits, pace
 from whatsapp.models import Account, Lease, Message
 
 State = Message.State
@@ -59,6 +59,8 @@ def nothing_to_do(account: Account) -> str:
         return f"the account is {account.get_status_display()}: connect it with a QR code"
     if account.sending_paused_at is not None:
         return "its sending is paused"
+    if account.is_resting:
+        return "it rests for its health"
     return ""
 
 
@@ -145,6 +147,16 @@ def allowance(account: Account, *, now: datetime) -> dict[str, Any]:
         "perDay": left.daily_limit,
         "perMinute": account.limit_per_minute,
         "gapMs": int(account.gap.total_seconds() * 1000),
+        "jitterMs": int(account.jitter.total_seconds() * 1000),
+        "newChatsToday": left.new_chats_today,
+        "newChatsPerDay": left.new_chats_limit,
+        "warmsUp": account.warms_up_on(limits.today(account.tenant, now=now)),
+        "health": account.health_score,
+        "share": account.health_share,
+        "holds": [
+            {"code": held.code, "until": held.until, "reason": held.detail}
+            for held in pace.holds(account, now=now)
+        ],
         "paced": paced
         and {"day": paced.day, "today": paced.today, "minute": paced.minute, "last": paced.last_at},
         "redis": redis,

@@ -16,7 +16,7 @@ from django.conf import settings
 
 from accounts import activity
 from accounts.activity import Verb
-from whatsapp import doorbells, limits, outbox, quiet_hours
+from whatsapp import doorbells, limits, outbox, quiet_hours, reasons
 from whatsapp.models import Account, Message
 from whatsapp.models.pace import ALL
 from whatsapp.standing import standing
@@ -39,7 +39,8 @@ ANSWERS = frozenset({Message.Origin.AGENT, Message.Origin.DIRECT, Message.Origin
 class Hold:
     """Why a message waits and until when. `whole_account`: so does every other of its account.
 
-    `detail` is the time zone whose quiet hours these are, else empty.
+    `detail` of a message's is the time zone whose quiet hours these are, of an account's (`holds`)
+    the reason in words.
     """
 
     code: str
@@ -58,8 +59,7 @@ def hold(message: Message, account: Account, *, now: datetime) -> Hold | None:
             assert account.cold_held_until is not None  # noqa: S101  says the line above
             return Hold(COLD, account.cold_held_until)
         if known.is_new and known.begun_today >= account.new_chats_limit:
-            left = limits.seconds_to_midnight(account.tenant, now=now)
-            return Hold(NEW_CHATS, now + dt.timedelta(seconds=left))
+            return Hold(NEW_CHATS, _midnight(account, now))
         if known.heard_at is not None and now - known.heard_at < AWAKE:
             return None
     return None if message.origin in ANSWERS else _quiet(message, account, now=now)
@@ -70,6 +70,38 @@ def next_step(account: Account) -> datetime | None:
     if account.health_share_at is None or account.health_share == ALL:
         return None
     return account.health_share_at + dt.timedelta(hours=settings.WHATSAPP_HEALTH_STEP_HOURS)
+
+
+def tone(account: Account) -> str:
+    """``good``, ``fair``, ``bad``, or ``unknown`` while too little has happened to an account."""
+    threshold: int = settings.WHATSAPP_HEALTH_PAUSE_BELOW
+    if account.health_score is None:
+        return "unknown"
+    if account.is_resting or account.health_score < threshold:
+        return "bad"
+    return "good" if account.health_score >= 80 and account.health_share == ALL else "fair"
+
+
+def _midnight(account: Account, now: datetime) -> datetime:
+    return now + dt.timedelta(seconds=limits.seconds_to_midnight(account.tenant, now=now))
+
+
+def holds(account: Account, *, now: datetime) -> list[Hold]:
+    """What holds all, or all new chats, of an account now, for people. One query."""
+    found = []
+    step = next_step(account)
+    if step is not None and account.is_resting:
+        found.append(Hold(HEALTH, step, reasons.of_health(account.health_reason), True))
+    if account.cold_held_until is not None and account.holds_cold_chats(now):
+        found.append(Hold(COLD, account.cold_held_until, reasons.of_hold(COLD)))
+    elif account.new_chats_limit < account.limit_per_day:
+        allowance = limits.snapshot(account, now=now)
+        if allowance.new_chats_today >= allowance.new_chats_limit:
+            left = limits.seconds_to_midnight(account.tenant, now=now)
+            found.append(
+                Hold(NEW_CHATS, now + dt.timedelta(seconds=left), reasons.of_hold(NEW_CHATS))
+            )
+    return found
 
 
 def _quiet(message: Message, account: Account, *, now: datetime) -> Hold | None:

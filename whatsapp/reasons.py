@@ -38,6 +38,17 @@ OF_HEALTH: dict[str, str | Promise] = {
     "refusals": _("WhatsApp refuses messages"),
     "disconnects": _("its connection was ended again and again"),
 }
+# What a due message waits for (pace.py).
+OF_HOLDS: dict[str, str | Promise] = {
+    "cold_chats": _("WhatsApp does not let this account begin new chats for now"),
+    "nack_463": _("WhatsApp does not let this account begin new chats for now"),
+    "new_chats": _("the account has begun its new chats of the day"),
+    "quiet_hours": _("it was night at the recipient’s"),
+}
+
+
+def of_hold(code: str) -> str:
+    return str(OF_HOLDS[code])
 
 
 def of_health(code: str) -> str:

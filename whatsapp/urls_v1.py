@@ -1,6 +1,6 @@
 from django.urls import path
 
-from whatsapp.api import accounts, media, webhooks
+from whatsapp.api import accounts, media, pace, webhooks
 
 urlpatterns = [
     path("media", media.MediaUploadView.as_view(), name="media"),
@@ -16,6 +16,9 @@ urlpatterns = [
     path("accounts/<int:pk>/pause", accounts.AccountPauseView.as_view(), name="pause"),
     path("accounts/<int:pk>/resume", accounts.AccountResumeView.as_view(), name="resume"),
     path("accounts/<int:pk>/limits", accounts.AccountLimitsView.as_view(), name="limits"),
+    path("accounts/<int:pk>/pace", pace.AccountPaceView.as_view(), name="pace"),
+    path("accounts/<int:pk>/health", pace.AccountHealthView.as_view(), name="health"),
+    path("accounts/<int:pk>/holds", pace.AccountHoldsView.as_view(), name="holds"),
     path("accounts/<int:pk>/usage", accounts.AccountUsageView.as_view(), name="usage"),
     path("webhooks", webhooks.WebhooksView.as_view(), name="webhooks"),
     path("webhooks/<int:pk>", webhooks.WebhookView.as_view(), name="webhook"),

@@ -1,16 +1,11 @@
-"""The admin's home: what waits for a person, and how it is going, of the companies one administers.
-
-Each plot is a `Plot`: what Chart.js draws, and the same numbers as a table for everybody else.
-"""
+"""The admin's home: what waits for a person, and how it is going, of companies one administers."""
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import json
-import textwrap
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -26,6 +21,7 @@ from django.utils.translation import ngettext
 from redis import RedisError
 
 from accounts.console import CompanyFilter, companies
+from accounts.plots import COLOURS, Plot
 from campaigns import statistics
 from campaigns.models import Target
 from whatsapp import explaining
@@ -35,69 +31,6 @@ from whatsapp.models import Account
 T = TypeVar("T")
 DAYS = 14
 WORTH = 200  # what took a second is remembered for as many
-INK = "#7b8190"  # legible on light and on dark
-# Unfold's names; one colour means one thing in every plot.
-COLOURS = {
-    "sent": "var(--color-base-400)",
-    "delivered": "var(--color-primary-400)",
-    "read": "var(--color-primary-700)",
-    "good": "var(--color-primary-600)",
-    "bad": "var(--color-red-600)",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """A plot and the table that says the same. `summary` is its one sentence."""
-
-    name: str
-    title: str
-    summary: str
-    kind: str
-    headers: Sequence[str]
-    rows: Sequence[Sequence[Any]]
-    colours: Sequence[str]
-    horizontal: bool = False
-
-    @property
-    def empty(self) -> bool:
-        return not any(any(row[1:]) for row in self.rows)
-
-    @property
-    def data(self) -> str:
-        """For Unfold's Chart.js: a data set for each column after the first."""
-        sets = [
-            {
-                "label": header,
-                "data": [row[number] for row in self.rows],
-                "backgroundColor": colour,
-                "borderColor": colour,
-                "displayYAxis": True,
-                "maxTicksXLimit": 7,
-            }
-            for number, (header, colour) in enumerate(
-                zip(self.headers[1:], self.colours, strict=True), start=1
-            )
-        ]
-        # A label of several lines is a list: a long one would be cut off on a phone.
-        labels = [textwrap.wrap(str(row[0]), 22) for row in self.rows]
-        return json.dumps({"labels": labels, "datasets": sets})
-
-    @property
-    def options(self) -> str:
-        whole = {"ticks": {"precision": 0, "color": INK}, "beginAtZero": True}
-        names = {"ticks": {"color": INK, "autoSkip": not self.horizontal}}
-        return json.dumps(
-            {
-                "animation": False,
-                "responsive": True,
-                "maintainAspectRatio": False,
-                "indexAxis": "y" if self.horizontal else "x",
-                "maxBarThickness": 24,
-                "plugins": {"legend": {"display": len(self.colours) > 1, "position": "bottom"}},
-                "scales": {"x": whole, "y": names} if self.horizontal else {"x": names, "y": whole},
-            }
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +115,13 @@ def _questions(ids: list[int], *, chosen: str, now: dt.datetime) -> list[Questio
         Question(
             ngettext("account is paused", "accounts are paused", found.accounts_paused),
             found.accounts_paused, link(account, show="paused"), "pause_circle", urgent=False,
+        ),
+        Question(
+            ngettext(
+                "account rests for its health", "accounts rest for their health",
+                found.accounts_resting,
+            ),
+            found.accounts_resting, link(account, show="resting"), "healing", urgent=True,
         ),
         Question(
             ngettext(

@@ -341,6 +341,7 @@ STATS_OPEN = [
             "failedToday": 3,
             "accountsToLink": 1,
             "accountsPaused": 0,
+            "accountsResting": 0,
             "accountsAtLimit": 0,
             "accountsWithoutWorker": 0,
             "held": {"template": 4},

@@ -58,6 +58,9 @@ class StatsOpen(serializers.Serializer[Any]):
     failedToday = serializers.IntegerField(source="failed_today")
     accountsToLink = serializers.IntegerField(source="accounts_to_link")
     accountsPaused = serializers.IntegerField(source="accounts_paused")
+    accountsResting = serializers.IntegerField(
+        source="accounts_resting", help_text="They stopped by themselves, for their health."
+    )
     accountsAtLimit = serializers.IntegerField(source="accounts_at_limit")
     accountsWithoutWorker = serializers.IntegerField(source="accounts_without_worker")
     held = serializers.DictField(child=serializers.IntegerField(), help_text="Targets by hold.")

@@ -11,7 +11,7 @@ from accounts.models import Activity
 from tests import factories
 from whatsapp import limits, linking
 from whatsapp.driver.base import QrCode
-from whatsapp.models import Account, Contact, Lease, Message, Usage
+from whatsapp.models import Account, Contact, HealthSample, Lease, Message, Usage
 
 
 def page(account):
@@ -177,3 +177,66 @@ def test_a_page_left_open_after_logging_out_asks_to_log_in(acme):
     answer = Client().get(live(factories.make_account(acme)))
 
     assert (answer.status_code, answer["HX-Refresh"]) == (401, "true")
+
+
+# --------------------------------------------------------------------------- health and pace
+
+
+def test_the_page_says_how_healthy_the_account_is_and_draws_a_week_of_it(operator, acme):
+    account = factories.make_account(acme, health_score=52, health_reason="delivery")
+    now = timezone.now()
+    for hours in range(200):
+        HealthSample.objects.create(
+            account=account, at=now - dt.timedelta(hours=hours), score=52, share=100
+        )
+    answer = operator.get(page(account))
+    assert "52 of 100: many messages do not reach a phone" in answer.content.decode()
+    drawn = answer.context["plot"]
+    assert 60 <= len(drawn.rows) <= 86
+    assert drawn.rows[-1][1:] == [52, 100]
+
+
+def test_an_account_without_a_history_says_so_and_draws_nothing(operator, acme):
+    answer = operator.get(page(factories.make_account(acme)))
+    assert "Too little has happened" in answer.content.decode()
+    assert "Nothing to draw yet" in answer.content.decode()
+
+
+def test_what_rests_or_waits_is_said_with_until_when_and_can_be_lifted(operator, acme):
+    now = timezone.now()
+    account = factories.make_account(
+        acme,
+        health_share=0,
+        health_share_at=now,
+        health_reason="refusals",
+        cold_held_until=now + dt.timedelta(hours=20),
+    )
+    text = operator.get(page(account)).content.decode()
+    assert "rests until" in text
+    assert "does not let this account begin new chats" in text
+    assert "lift_holds" in buttons(operator, account)
+    press(operator, account, "lift_holds")
+    account.refresh_from_db()
+    assert (account.health_share, account.cold_held_until) == (100, None)
+    assert "lift_holds" not in buttons(operator, account)
+    assert Activity.objects.get(verb="holds_lifted").actor_name == "operator"
+
+
+def test_the_pace_of_an_account_is_changed_on_its_page_and_recorded(operator, acme):
+    account = factories.make_account(acme)
+    form = {"tenant": acme.pk, "name": account.name, "enabled": "on", "quiet_hours": "20:00-09:00"}
+    assert operator.post(page(account), form | {"new_chats_per_day": 7}).status_code == 302
+    account.refresh_from_db()
+    assert (account.quiet_hours, account.new_chats_per_day) == ("20:00-09:00", 7)
+    changed = Activity.objects.get(verb="limits_changed")
+    assert changed.detail["after"] == {"quiet_hours": "20:00-09:00", "new_chats_per_day": 7}
+
+
+def test_hours_that_mean_nothing_are_refused_on_the_page(operator, acme):
+    account = factories.make_account(acme)
+    form = {"tenant": acme.pk, "name": account.name, "enabled": "on", "quiet_hours": "08:00-08:00"}
+    answer = operator.post(page(account), form)
+    assert answer.status_code == 200
+    assert "write off for none" in answer.content.decode()
+    account.refresh_from_db()
+    assert account.quiet_hours == ""

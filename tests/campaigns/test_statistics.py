@@ -147,6 +147,7 @@ def test_every_open_question_is_counted(acme):
         failed_today=1,
         accounts_to_link=1,
         accounts_paused=1,
+        accounts_resting=0,
         accounts_at_limit=1,
         accounts_without_worker=1,
         held={"template": 1},

@@ -31,7 +31,8 @@ from accounts.console import (
     display,
 )
 from accounts.forms import OfCompany
-from whatsapp import limits, linking, numbers, profiles
+from whatsapp import health, limits, linking, numbers, pace, profiles
+from whatsapp.admin.health import plot
 from whatsapp.admin.panel import panel
 from whatsapp.models import Account, Lease, Usage
 
@@ -45,6 +46,7 @@ STATUS_COLOURS = {
     Status.LOGGED_OUT: "danger",
     Status.DISCONNECTED: "danger",
 }
+HEALTH_COLOURS = {"good": "success", "fair": "warning", "bad": "danger", "unknown": "info"}
 LIMITS = ("daily_limit", "per_minute", "gap_ms")
 
 
@@ -61,6 +63,7 @@ class AccountQuestions(QuestionFilter):
             lambda rows: rows.at_limit(now=timezone.now()),
         ),
         "paused": (_("Who is paused?"), lambda rows: rows.paused()),
+        "resting": (_("Who rests for their health?"), lambda rows: rows.resting()),
         "sends": (_("Who can send?"), lambda rows: rows.sendable()),
     }
 
@@ -73,20 +76,22 @@ class AccountForm(OfCompany):
 class AccountAdmin(TenantScoped, ConsoleAdmin):
     form = AccountForm
     created = Verb.ACCOUNT_CREATED
-    recorded_apart = frozenset(LIMITS)
+    recorded_apart = frozenset({*LIMITS, *numbers.PACE})
     list_display = [
-        "name", "tenant", "status_label", "phone", "today", "sends", "driven_by", "last_checked_at",
+        "name", "tenant", "status_label", "phone", "today", "sends", "health_label", "driven_by",
+        "last_checked_at",
     ]  # fmt: skip
     list_filter = [AccountQuestions, "status", "tenant"]
 
     search_fields = ["name", "phone", "push_name"]
     autocomplete_fields = ["owner", "tenant"]
-    actions = ["connect", "pause", "resume", "restore_older", "disconnect"]
+    actions = ["connect", "pause", "resume", "lift_holds", "restore_older", "disconnect"]
     change_form_outer_before_template = "admin/whatsapp/account/panel.html"
     readonly_fields = ["created_at"]
     fieldsets = [
         (None, {"fields": ["tenant", "name", "owner", "enabled"]}),
         (_("Limits"), {"fields": LIMITS}),
+        (_("Pace"), {"fields": numbers.PACE}),
     ]
 
     class Media:
@@ -117,7 +122,12 @@ class AccountAdmin(TenantScoped, ConsoleAdmin):
     ) -> Any:
         account = self.get_object(request, object_id) if object_id else None
         if account is not None:
-            extra_context = {**(extra_context or {}), "panel": panel(account, now=timezone.now())}
+            now = timezone.now()
+            extra_context = {
+                **(extra_context or {}),
+                "panel": panel(account, now=now),
+                "plot": plot(account, now=now),
+            }
         return super().changeform_view(request, object_id, form_url, extra_context)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -136,8 +146,16 @@ class AccountAdmin(TenantScoped, ConsoleAdmin):
         return False
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        if change and self.recorded_apart.intersection(form.changed_data):
-            # Locked and recorded with the numbers, as over the API.
+        changed = set(form.changed_data) if change else set()
+        # Locked and recorded with the numbers, as over the API.
+        if own_pace := changed.intersection(numbers.PACE):
+            numbers.set_pace(
+                Account.objects.get(pk=obj.pk),
+                {name: getattr(obj, name) for name in own_pace},
+                actor=actor_of(request),
+                now=timezone.now(),
+            )
+        if changed.intersection(LIMITS):
             numbers.set_limits(
                 Account.objects.get(pk=obj.pk),
                 daily=obj.daily_limit,
@@ -162,7 +180,18 @@ class AccountAdmin(TenantScoped, ConsoleAdmin):
 
     @display(description=_("may send"), boolean=True)
     def sends(self, account: Account) -> bool:
-        return account.enabled and account.is_linked and account.sending_paused_at is None
+        return (
+            account.enabled
+            and account.is_linked
+            and account.sending_paused_at is None
+            and not account.is_resting
+        )
+
+    @display(description=_("health"), ordering="health_score", label=HEALTH_COLOURS)
+    def health_label(self, account: Account) -> tuple[str, str]:
+        if account.health_score is None:
+            return "unknown", "-"
+        return pace.tone(account), str(account.health_score)
 
     @display(description=_("driven by"))
     def driven_by(self, account: Account) -> str:
@@ -198,6 +227,15 @@ class AccountAdmin(TenantScoped, ConsoleAdmin):
             request,
             rows,
             linking.resume_sending,
+            ngettext_lazy("%d account sends again.", "%d accounts send again."),
+        )
+
+    @action(description=_("Lift holds: send at once"), permissions=["change"])
+    def lift_holds(self, request: HttpRequest, rows: QuerySet[Account]) -> HttpResponse | None:
+        return self._each(
+            request,
+            rows,
+            health.lift,
             ngettext_lazy("%d account sends again.", "%d accounts send again."),
         )
 

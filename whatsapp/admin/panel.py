@@ -13,7 +13,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from accounts.models import Activity
-from whatsapp import explaining, limits, linking
+from whatsapp import explaining, limits, linking, pace
 from whatsapp.models import Account, Lease, Message
 from whatsapp.obstacles import obstacle
 
@@ -56,6 +56,8 @@ class Panel:
     memory_mb: int | None
     allowance: limits.Allowance
     resets_at: datetime
+    holds: list[pace.Hold]
+    warms_up: bool
     waiting: int
     undecided: int
     failed_today: int
@@ -69,7 +71,7 @@ class Panel:
 
 
 def panel(account: Account, *, now: datetime) -> Panel:
-    """What to show of `account`, loaded with its tenant, lease and profile. Seven queries."""
+    """What to show of `account`, loaded with its tenant, lease and profile. Eight queries."""
     lease = getattr(account, "lease", None)
     if lease is not None and (lease.lease_until is None or lease.lease_until <= now):
         lease = None
@@ -85,6 +87,8 @@ def panel(account: Account, *, now: datetime) -> Panel:
         memory_mb=_memory_mb(lease),
         allowance=allowance,
         resets_at=now + dt.timedelta(seconds=limits.seconds_to_midnight(account.tenant, now=now)),
+        holds=pace.holds(account, now=now),
+        warms_up=account.warms_up_on(limits.today(account.tenant, now=now)),
         waiting=messages.filter(state=Message.State.QUEUED, due_at__lte=now).count(),
         undecided=messages.uncertain().count(),
         failed_today=len(reasons),
@@ -209,6 +213,8 @@ def _buttons(account: Account, *, now: datetime) -> list[Button]:
         if account.sending_paused_at is not None
         else Button("pause", _("Pause sending"), "pause")
     )
+    if account.is_resting or account.holds_cold_chats(now):
+        found.append(Button("lift_holds", _("Lift holds"), "lock_open"))
     if account.is_linked or account.status == Status.CONFLICT:
         found.append(Button("disconnect", _("Disconnect …"), "link_off", "danger"))
     return found

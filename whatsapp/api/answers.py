@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.core.validators import validate_slug
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.bodies import Body, Paging
+from whatsapp import pace, reasons
 from whatsapp.api.linking import longest_wait
 from whatsapp.models import Account
 
@@ -36,6 +39,62 @@ class NewAccount(Body):
     )
 
 
+# Field of the API -> field of an account.
+PACE_FIELDS = {
+    "gapJitterMs": "gap_jitter_ms",
+    "typingMs": "typing_ms",
+    "quietHours": "quiet_hours",
+    "newChatsPerDay": "new_chats_per_day",
+    "warmUpDays": "warm_up_days",
+}
+
+
+class Pace(serializers.Serializer[Any]):
+    gapJitterMs = serializers.IntegerField(allow_null=True)
+    typingMs = serializers.IntegerField(allow_null=True)
+    quietHours = serializers.CharField(allow_null=True)
+    newChatsPerDay = serializers.IntegerField(allow_null=True)
+    warmUpDays = serializers.IntegerField(allow_null=True)
+
+
+def own_pace(account: Account) -> dict[str, Any]:
+    """As `Pace` has it: null is the default."""
+    own = {name: getattr(account, field) for name, field in PACE_FIELDS.items()}
+    return own | {"quietHours": account.quiet_hours or None}
+
+
+class AccountHold(serializers.Serializer[Any]):
+    code = serializers.ChoiceField(choices=[pace.HEALTH, pace.COLD, pace.NEW_CHATS])
+    until = serializers.DateTimeField(help_text="It ends, or takes the next step, then.")
+    reason = serializers.CharField(source="detail")
+
+
+class AccountHealth(serializers.Serializer[Any]):
+    score = serializers.IntegerField(
+        source="health_score", allow_null=True, help_text="0 to 100; null: too little has happened."
+    )
+    reason = serializers.SerializerMethodField(help_text="What took most off; empty: nothing did.")
+    share = serializers.IntegerField(
+        source="health_share", help_text="Per cent of its daily limit; 0: it rests."
+    )
+    checkedAt = serializers.DateTimeField(source="health_at", allow_null=True)
+    newChatsHeldUntil = serializers.DateTimeField(
+        source="cold_held_until",
+        allow_null=True,
+        help_text="WhatsApp refused new chats: none begins until then.",
+    )
+    nextStepAt = serializers.SerializerMethodField(
+        help_text="When its share may rise; null: it is whole."
+    )
+
+    def get_reason(self, account: Account) -> str:
+        return reasons.of_health(account.health_reason)
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_nextStepAt(self, account: Account) -> datetime | None:  # noqa: N802  DRF's naming
+        return pace.next_step(account)
+
+
 class AccountAnswer(serializers.ModelSerializer[Account]):
     owner = serializers.CharField(source="owner.username", allow_null=True, default=None)
     statusReason = serializers.CharField(source="status_reason")
@@ -46,13 +105,19 @@ class AccountAnswer(serializers.ModelSerializer[Account]):
     lastCheckedAt = serializers.DateTimeField(source="last_checked_at", allow_null=True)
     sendingPausedAt = serializers.DateTimeField(source="sending_paused_at", allow_null=True)
     createdAt = serializers.DateTimeField(source="created_at")
+    health = AccountHealth(source="*")
+    pace = serializers.SerializerMethodField(help_text="Its own; null: the default.")
+
+    @extend_schema_field(Pace)
+    def get_pace(self, account: Account) -> dict[str, Any]:
+        return own_pace(account)
 
     class Meta:
         model = Account
         fields = [
             "id", "name", "owner", "enabled", "status", "statusReason", "statusChangedAt",
             "phoneNumber", "platform", "pushName", "linkedAt", "lastCheckedAt", "sendingPausedAt",
-            "createdAt",
+            "createdAt", "health", "pace",
         ]  # fmt: skip
         read_only_fields = fields
 

@@ -19,6 +19,21 @@ ACCOUNT = {
     "lastCheckedAt": "2026-11-20T10:02:00Z",
     "sendingPausedAt": None,
     "createdAt": "2026-11-20T10:00:00Z",
+    "health": {
+        "score": 96,
+        "reason": "",
+        "share": 100,
+        "checkedAt": "2026-11-20T12:00:00Z",
+        "newChatsHeldUntil": None,
+        "nextStepAt": None,
+    },
+    "pace": {
+        "gapJitterMs": None,
+        "typingMs": None,
+        "quietHours": None,
+        "newChatsPerDay": None,
+        "warmUpDays": None,
+    },
 }
 NEW_ACCOUNT = [
     body("for somebody's phone", {"name": "amina", "owner": "amina"}),
