@@ -268,6 +268,7 @@ HEARTBEAT_FILE: str = env.str("HEARTBEAT_FILE", "")
 ENROL_EVERY = positive("RELANCE_ENROL_EVERY", 3600)
 PLAN_EVERY = positive("RELANCE_PLAN_EVERY", 60)
 RECONCILE_EVERY = positive("RELANCE_RECONCILE_EVERY", 20)
+SCORE_EVERY = positive("RELANCE_SCORE_EVERY", 600)
 CELERY_BEAT_SCHEDULE = {
     "enrol": {
         "task": "campaigns.tasks.enrol",
@@ -296,6 +297,15 @@ CELERY_BEAT_SCHEDULE = {
     },
     "forget-health": {
         "task": "whatsapp.tasks.forget_health",
+        "schedule": dt.timedelta(days=1),
+    },
+    "score-engagement": {
+        "task": "whatsapp.tasks.score_engagement",
+        "schedule": dt.timedelta(seconds=SCORE_EVERY),
+        "options": {"expires": SCORE_EVERY},
+    },
+    "score-everybody": {
+        "task": "whatsapp.tasks.score_everybody",
         "schedule": dt.timedelta(days=1),
     },
     "forget-nonces": {

@@ -8,15 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
+from accounts import phones
 from accounts.activity import SYSTEM, Actor, Verb, record
+from accounts.models import Tenant
 from whatsapp import outbox, suppression
 from whatsapp.models import ConsentEntry, Contact
 from whatsapp.signals import contact_opted_in, contact_opted_out, lawful_basis_changed
 
 What = ConsentEntry.What
+EDITABLE = frozenset({"name", "language", "persona", "tags"})
+LANGUAGE = r"[a-z]{2,3}(-[a-z0-9]{2,4})?"
+
+
+class Known(ValueError):
+    """The number is that of `contact` already."""
+
+    def __init__(self, contact: Contact) -> None:
+        super().__init__("there is a contact with this number already")
+        self.contact = contact
+
+
+class Forgotten(ValueError):
+    """The person asked to be forgotten: nobody enters them again."""
 
 
 def ensure(*, tenant_id: int, people: Mapping[str, str], source: str = "") -> dict[str, int]:
@@ -100,6 +118,63 @@ def opt_in(
         enter(contact, What.OPTED_IN, how=how, note=note, actor=actor, now=now)
         contact_opted_in.send(sender=Contact, contact=contact, actor=actor, now=now)
     return True
+
+
+def create(
+    *,
+    tenant: Tenant,
+    phone: str,
+    source: str,
+    actor: Actor = SYSTEM,
+    now: datetime,
+    **fields: Any,
+) -> Contact:
+    """Enter somebody: `phone` as a person writes it, `fields` those of `EDITABLE`.
+
+    Raises `phones.BadPhone`, `Known` (with the contact that has the number), `Forgotten`.
+    """
+    number = phones.parse(phone, region=tenant.region)
+    with transaction.atomic():
+        suppression.hold(tenant)
+        if suppression.suppressed(tenant, [number]):
+            raise Forgotten("this person asked to be forgotten")
+        known = Contact.objects.filter(tenant=tenant, phone=number).first()
+        if known is not None:
+            raise Known(known)
+        contact = Contact.objects.create(tenant=tenant, phone=number, source=source, **fields)
+        _record(contact, Verb.CREATED, actor=actor, now=now)
+    return contact
+
+
+def edit(contact: Contact, *, actor: Actor = SYSTEM, now: datetime, **fields: Any) -> bool:
+    """Change what is known of somebody (`EDITABLE`); False when all of it stood there already."""
+    with transaction.atomic():
+        row = Contact.objects.select_for_update(no_key=True).get(pk=contact.pk)
+        changed = {name: value for name, value in fields.items() if getattr(row, name) != value}
+        if changed.keys() - EDITABLE:
+            raise ValueError(f"not to be edited: {', '.join(sorted(changed.keys() - EDITABLE))}")
+        if not changed:
+            return False
+        Contact.objects.filter(pk=contact.pk).update(**changed)
+        record(
+            tenant_id=contact.tenant_id,
+            verb=Verb.CHANGED,
+            actor=actor,
+            subject=contact,
+            detail={"fields": sorted(changed)},
+            now=now,
+        )
+    contact.refresh_from_db()
+    return True
+
+
+def tag(rows: QuerySet[Contact], words: list[str], *, actor: Actor = SYSTEM, now: datetime) -> int:
+    """Give all of `rows` these tags (tags.py) besides those they have; returns how many changed."""
+    done = 0
+    for contact in rows.exclude(tags__contains=words).order_by("id"):
+        joined = [*contact.tags, *(word for word in words if word not in contact.tags)]
+        done += edit(contact, tags=joined, actor=actor, now=now)
+    return done
 
 
 def record_basis(

@@ -29,7 +29,7 @@ from django.db.models import (
 
 from accounts.activity import SYSTEM, Verb, record
 from accounts.models import Activity
-from whatsapp import contacts
+from whatsapp import contacts, engagement
 from whatsapp.failpoints import failpoint
 from whatsapp.models import Chat, Contact, GroupMember
 from whatsapp.signals import contacts_merged
@@ -150,6 +150,7 @@ def merge(*, kept: Contact, gone: Contact, now: datetime) -> None:
     gone.delete()
     lid, fields = gone.lid, _joined(kept, gone)
     Contact.objects.filter(pk=kept.pk).update(lid=lid, **fields)
+    engagement.score([kept.pk], now=now)
     kept.refresh_from_db()
     if gone.opted_out_at is not None and kept.opted_out_at is None:
         contacts.opt_out(kept, reason=gone.opt_out_reason, how="their other contact", now=now)
@@ -174,7 +175,6 @@ def _joined(kept: Contact, gone: Contact) -> dict[str, Any]:
         "lawful_basis_note": basis.lawful_basis_note,
         "on_whatsapp": checked.on_whatsapp,
         "checked_at": checked.checked_at,
-        "engagement_at": None,
     }
 
 

@@ -7,6 +7,7 @@ one of them holds goes straight there.
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 import threading
 from datetime import timedelta
@@ -21,7 +22,18 @@ from django.db import connection
 from django.db.models import Q
 from django.utils import timezone
 
-from whatsapp import doorbells, driving, events, health, leases, notices, remote, retention, sending
+from whatsapp import (
+    doorbells,
+    driving,
+    engagement,
+    events,
+    health,
+    leases,
+    notices,
+    remote,
+    retention,
+    sending,
+)
 from whatsapp.agents import sessions as agent_sessions
 from whatsapp.agents import turns
 from whatsapp.driver.base import DriverFactory, Event
@@ -112,6 +124,20 @@ def ring_agents() -> int:
     doorbells.ring_default(doorbells.ANSWER, [(pk,) for pk in waiting])
     doorbells.ring_default(doorbells.TELL_ENDED, [(pk,) for pk in untold])
     return len(waiting) + len(untold)
+
+
+@shared_task(name="whatsapp.tasks.score_engagement")
+def score_engagement() -> int:
+    """Score contacts with whom something happened since the last two rounds; returns how many."""
+    now = timezone.now()
+    since = now - 2 * dt.timedelta(seconds=settings.SCORE_EVERY)
+    return engagement.score_changed(since=since, now=now)
+
+
+@shared_task(name="whatsapp.tasks.score_everybody")
+def score_everybody() -> int:
+    """Score all contacts anew: old messages leave the window; returns how many."""
+    return engagement.score_all(now=timezone.now())
 
 
 def ring_waiting() -> int:

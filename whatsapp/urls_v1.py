@@ -1,6 +1,8 @@
 from django.urls import path
 
-from whatsapp.api import accounts, media, pace, webhooks
+from whatsapp.api import accounts, contacts, groups, media, pace, webhooks
+
+_CONTACT = "contacts/<int:pk>"
 
 urlpatterns = [
     path("media", media.MediaUploadView.as_view(), name="media"),
@@ -20,6 +22,29 @@ urlpatterns = [
     path("accounts/<int:pk>/health", pace.AccountHealthView.as_view(), name="health"),
     path("accounts/<int:pk>/holds", pace.AccountHoldsView.as_view(), name="holds"),
     path("accounts/<int:pk>/usage", accounts.AccountUsageView.as_view(), name="usage"),
+    path(
+        "accounts/<int:pk>/groups/discover",
+        groups.GroupDiscoveryView.as_view(),
+        name="groups-discover",
+    ),
+    path("contacts", contacts.ContactsView.as_view(), name="contacts"),
+    path("contacts/import", contacts.ContactsImportView.as_view(), name="contacts-import"),
+    path("contacts/export", contacts.ContactsExportView.as_view(), name="contacts-export"),
+    path(_CONTACT, contacts.ContactView.as_view(), name="contact"),
+    path(_CONTACT + "/basis", contacts.ContactBasisView.as_view(), name="contact-basis"),
+    path(
+        _CONTACT + "/basis/withdraw",
+        contacts.ContactBasisWithdrawView.as_view(),
+        name="contact-basis-withdraw",
+    ),
+    path(_CONTACT + "/opt-out", contacts.ContactOptOutView.as_view(), name="contact-opt-out"),
+    path(_CONTACT + "/opt-in", contacts.ContactOptInView.as_view(), name="contact-opt-in"),
+    path(_CONTACT + "/consent", contacts.ContactConsentView.as_view(), name="contact-consent"),
+    path(_CONTACT + "/timeline", contacts.ContactTimelineView.as_view(), name="contact-timeline"),
+    path("groups", groups.GroupsView.as_view(), name="groups"),
+    path("groups/<int:pk>", groups.GroupView.as_view(), name="group"),
+    path("groups/<int:pk>/members", groups.GroupMembersView.as_view(), name="group-members"),
+    path("groups/<int:pk>/scrape-contacts", groups.GroupScrapeView.as_view(), name="group-scrape"),
     path("webhooks", webhooks.WebhooksView.as_view(), name="webhooks"),
     path("webhooks/<int:pk>", webhooks.WebhookView.as_view(), name="webhook"),
     path("webhooks/<int:pk>/secret", webhooks.WebhookSecretView.as_view(), name="webhook-secret"),

@@ -22,7 +22,7 @@ from tests.factories import (
     make_referral,
     make_target,
 )
-from whatsapp.models import Account, Contact, Group, Message
+from whatsapp.models import Account, ConsentEntry, Contact, Group, GroupMember, Message
 
 SECRET = "zzforeign"
 SECRET_PHONE = "+447700900987"
@@ -80,6 +80,10 @@ def fill(company, name: str, *, owner: str, phone: str) -> dict[str, object]:
         tenant=tenant, account=account, chat_id=f"{name}@g.us", subject=name,
         discovered_at=NOW, refreshed_at=NOW,
     )  # fmt: skip
+    GroupMember.objects.create(group=group, contact=contact, seen_at=NOW)
+    ConsentEntry.objects.create(
+        contact=contact, at=NOW, what="opted_in", how="import", note=name, actor_name=name
+    )
     key, _text = companies.api_keys.issue(
         tenant=tenant, name=name, role="viewer", scopes=["stats:read"],
         actor=companies.SYSTEM, now=timezone.now(),
@@ -105,6 +109,9 @@ def fill(company, name: str, *, owner: str, phone: str) -> dict[str, object]:
         "groupId": group.pk,
         "media": {"id": make_media(tenant, filename=f"{name}.png").pk},
         "api-keys": key.pk,
+        "contacts": contact.pk,
+        "contact": contact.pk,
+        "groups": group.pk,
         "owner": owner,
         "day": 1,
     }
