@@ -11,7 +11,7 @@ from django.db import transaction
 
 from accounts import phones
 from accounts.activity import SYSTEM, Actor, Verb, record, record_each
-from whatsapp import contacts, doorbells, outbox, retention, suppression
+from whatsapp import chats, contacts, doorbells, outbox, retention, suppression
 from whatsapp.contents import CannotSend, Content
 from whatsapp.models import Account, Contact, Group, Incoming, Message
 
@@ -82,6 +82,7 @@ def send_direct(
             **content.fields,
         )
         if message.created_at == now:  # not one that an earlier call has queued
+            _take_over(message, actor=actor, now=now)
             record(
                 tenant_id=message.tenant_id,
                 verb=Verb.MESSAGE_QUEUED,
@@ -90,6 +91,15 @@ def send_direct(
                 now=now,
             )
     return message
+
+
+def _take_over(message: Message, *, actor: Actor, now: datetime) -> None:
+    """A person who writes to somebody now takes that chat over; a program or a timer does not."""
+    by_hand = actor.kind == "user" and message.origin == Message.Origin.DIRECT
+    if by_hand and message.contact is not None and message.scheduled_for is None:
+        chat = chats.open_chat(account=message.account, contact=message.contact, now=now)
+        chats.note_outgoing(chat, now=now)
+        chats.take_over(chat, actor=actor, now=now)
 
 
 def _read_phone(account: Account, text: str) -> str:
