@@ -17,8 +17,8 @@ from whatsapp.models import Account, Contact, Group, Incoming, Message
 
 __all__ = ["CannotSend", "cancel", "move", "retry", "send_direct"]
 
-# Keys of sequences (campaigns/following.py): one used by hand would take a step's place.
-RESERVED = "target:"
+# Keys of sequences and broadcasts (campaigns/): one used by hand would take the place of theirs.
+RESERVED = ("target:", "broadcast:")
 # A time that has just passed is now: clocks and people are not that exact.
 JUST_NOW = dt.timedelta(minutes=5)
 FURTHEST = dt.timedelta(days=366)
@@ -46,7 +46,9 @@ def send_direct(
     """
     if idempotency_key.startswith(RESERVED):
         raise CannotSend(
-            "idempotencyKey", "reserved", f"keys that begin with “{RESERVED}” are Relance's own"
+            "idempotencyKey",
+            "reserved",
+            "keys that begin with “target:” or “broadcast:” are Relance's own",
         )
     if isinstance(to, str):
         to = _read_phone(account, to)

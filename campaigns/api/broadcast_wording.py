@@ -9,9 +9,10 @@ from rest_framework import serializers
 
 from accounts.bodies import Body, Moment, Paging
 from campaigns import segments
-from campaigns.api.answers import MediaAnswer, MediaWish
 from campaigns.broadcasts.texts import LONGEST
 from campaigns.models import Broadcast, BroadcastText, Recipient, Segment
+from whatsapp.api.contents import LinkWish, LocationWish, MediaWish, Text
+from whatsapp.api.media import MediaAnswer
 from whatsapp.models import Contact
 
 
@@ -77,11 +78,11 @@ class SegmentChange(Body):
     rules = Rules(required=False, help_text="All of them: those left out go.")
 
 
-class PreviewBody(Body):
+class RulesBody(Body):
     rules = Rules()
 
 
-class Person(serializers.ModelSerializer[Contact]):
+class ContactInShort(serializers.ModelSerializer[Contact]):
     class Meta:
         model = Contact
         fields = ["id", "name", "phone", "language", "tags"]
@@ -93,7 +94,7 @@ class SegmentPreview(serializers.Serializer[Any]):
     reachable = serializers.IntegerField(help_text="Those of them who may be written to.")
     optedOut = serializers.IntegerField(source="opted_out")
     noLawfulBasis = serializers.IntegerField(source="no_lawful_basis")
-    sample = Person(many=True, help_text="Some of the reachable, newest first.")
+    sample = ContactInShort(many=True, help_text="Some of the reachable, newest first.")
 
 
 class TextAnswer(serializers.ModelSerializer[BroadcastText]):
@@ -107,10 +108,12 @@ class TextAnswer(serializers.ModelSerializer[BroadcastText]):
 
 
 class TextBody(Body):
-    text = serializers.CharField(
-        max_length=LONGEST, required=False, default="", allow_blank=True, trim_whitespace=False
-    )
-    media = MediaWish(required=False, allow_null=True)
+    """The whole of it: what is left out is not said any more."""
+
+    text = Text(max_length=LONGEST, help_text="The text, or the caption of the file.")
+    media = MediaWish(required=False, allow_null=True, default=None)
+    location = LocationWish(required=False, allow_null=True, default=None)
+    link = LinkWish(required=False, allow_null=True, default=None)
 
 
 class BroadcastAnswer(serializers.ModelSerializer[Broadcast]):
@@ -213,7 +216,7 @@ class RecipientFilter(Paging):
 
 
 class RecipientAnswer(serializers.ModelSerializer[Recipient]):
-    contact = Person(allow_null=True, help_text="Null: their data was deleted.")
+    contact = ContactInShort(allow_null=True, help_text="Null: their data was deleted.")
     account = serializers.IntegerField(source="account_id")
     message = serializers.UUIDField(source="message.public_id", default=None, allow_null=True)
     dueAt = serializers.DateTimeField(source="due_at")
@@ -244,7 +247,7 @@ class ShareAnswer(serializers.Serializer[Any]):
 
 
 class SampleAnswer(serializers.Serializer[Any]):
-    contact = Person()
+    contact = ContactInShort()
     language = serializers.CharField()
     text = serializers.CharField()
     problem = serializers.CharField(help_text="Why `text` is empty.")

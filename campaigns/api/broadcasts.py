@@ -17,11 +17,11 @@ from accounts.problems import FieldError, Problem
 from campaigns.api import broadcast_examples as examples
 from campaigns.api import broadcast_wording as wording
 from campaigns.api.content import LANGUAGE
-from campaigns.api.files import fetched
 from campaigns.api.segments import BroadcastRoute
 from campaigns.authoring import Refused
 from campaigns.broadcasts import authoring, figures, readiness, rehearsal, running
 from campaigns.models import Broadcast, BroadcastText, Segment
+from whatsapp.api.contents import content_of
 from whatsapp.models import Account
 
 NAMES = {
@@ -165,8 +165,9 @@ class BroadcastTextView(OneBroadcast):
         summary="Write what a broadcast says in a language",
         description=(
             "Texts may use `{{name}}` and the company's own variables; `{{link}}` and "
-            "`{{referrer}}` have a value for referrals only, others are skipped. A file is fetched "
-            "now, from public addresses only; without `media` the file stays, null takes it away."
+            "`{{referrer}}` have a value for referrals only, others are skipped. With a file, a "
+            "place or a link as in `POST /api/v1/messages`: files and previews are fetched now, "
+            "from public addresses only."
         ),
         request=wording.TextBody,
         responses=wording.TextAnswer,
@@ -175,16 +176,12 @@ class BroadcastTextView(OneBroadcast):
     def put(self, request: Request, pk: int, language: str) -> Response:
         broadcast = self.broadcast(pk)
         wishes = read(wording.TextBody, request.data)
-        before = broadcast.texts.filter(language=language).select_related("media").first()
-        media = before.media if before else None
-        if "media" in wishes:
-            media = fetched(wishes["media"], tenant=self.tenant) if wishes["media"] else None
+        said = content_of(wishes, tenant=self.tenant)
         text = self.attempt(
             lambda: authoring.write_text(
                 broadcast,
                 language=language,
-                body=wishes["text"],
-                media=media,
+                **said.fields,
                 actor=self.actor,
                 now=timezone.now(),
             )

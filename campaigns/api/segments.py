@@ -89,12 +89,12 @@ class SegmentPreviewView(BroadcastRoute):
     @extend_schema(
         summary="Count whom rules mean",
         description="Nothing is stored.",
-        request=wording.PreviewBody,
+        request=wording.RulesBody,
         responses=wording.SegmentPreview,
         examples=examples.SEGMENT_PREVIEW,
     )
     def post(self, request: Request) -> Response:
-        wishes = read(wording.PreviewBody, request.data)
+        wishes = read(wording.RulesBody, request.data)
         try:
             rules = segments.checked(wishes["rules"], tenant=self.tenant)
         except segments.BadRules as error:

@@ -114,7 +114,11 @@ def test_what_makes_no_sense_is_refused_by_the_field(olga, acme, other, broadcas
     assert wrong(olga.put(f"{page}/texts/fr", {"text": "{{nobody}}"}, format="json")) == {
         "text": "template"
     }
-    assert wrong(olga.put(f"{page}/texts/fr", {"text": " "}, format="json")) == {"text": "template"}
+    assert wrong(olga.put(f"{page}/texts/fr", {"text": " "}, format="json")) == {"text": "empty"}
+    nowhere = {"location": {"latitude": 91, "longitude": 0}}
+    assert wrong(olga.put(f"{page}/texts/fr", nowhere, format="json")) == {
+        "location.latitude": "max_value"
+    }
     assert wrong(post(olga, SEGMENTS, {"name": "a", "rules": {"regions": ["XX"]}})) == {
         "rules.regions": "unknown"
     }
@@ -132,15 +136,23 @@ def test_one_that_is_not_ready_says_what_is_missing(olga, broadcast, account):
     assert errors(answer) == {"accounts": "not_linked", "texts.de": "missing"}
 
 
-def test_a_picture_alone_needs_no_words_and_stays_until_it_is_taken_away(olga, broadcast, acme):
-    text = broadcast.texts.get(language="fr")
-    text.media, text.kind = make_media(acme.tenant), "media"
-    text.save()
+def test_a_picture_and_a_place_need_no_words(olga, broadcast, acme):
     address = f"{BROADCASTS}/{broadcast.pk}/texts/fr"
 
-    assert olga.put(address, {"text": ""}, format="json").json()["kind"] == "media"
-    away = olga.put(address, {"text": "Bonjour", "media": None}, format="json").json()
-    assert (away["kind"], away["media"]) == ("text", None)
+    media = {"media": {"id": make_media(acme.tenant).pk}}
+    assert olga.put(address, media, format="json").json()["kind"] == "media"
+    shop = {"latitude": 16.24, "longitude": -61.53, "name": "Shop"}
+    place = olga.put(address, {"location": shop}, format="json").json()
+
+    assert (place["kind"], place["media"]) == ("location", None)
+    post(olga, f"{BROADCASTS}/{broadcast.pk}/start")
+    queueing.plan(now=timezone.now())
+    message = Message.objects.get()
+    assert (message.kind, message.content) == ("location", shop | {"address": ""})
+
+
+def test_a_text_can_be_removed(olga, broadcast):
+    address = f"{BROADCASTS}/{broadcast.pk}/texts/en"
     assert olga.delete(address).status_code == 204
     assert olga.delete(address).status_code == 404
 
