@@ -219,9 +219,10 @@ def _move_all(model: type[Model], kept: Model, gone: Model) -> None:
         rows = relation.related_model._base_manager
         name = relation.field.name
         moved: QuerySet[Any] = rows.filter(**{name: gone})
-        for others in _unique_with(relation.field):
-            like = rows.filter(**{name: kept}, **{other: OuterRef(other) for other in others})
-            moved = moved.exclude(Exists(like))
+        for others, where in _unique_with(relation.field):
+            same = {other: OuterRef(other) for other in others}
+            like = rows.filter(where, **{name: kept}, **same)
+            moved = moved.exclude(Q(Exists(like)) & where)
         moved.update(**{name: kept})
 
 
@@ -236,10 +237,11 @@ def _move_records(kept: Contact, gone: Contact) -> None:
     )
 
 
-def _unique_with(field: Any) -> Iterator[list[str]]:
-    """For each uniqueness that `field` takes part in: the other fields of it."""
+def _unique_with(field: Any) -> Iterator[tuple[list[str], Q]]:
+    """For each uniqueness that `field` takes part in: its other fields, and which rows it is of."""
     if isinstance(field, OneToOneField):
-        yield []
+        yield [], Q()
     for constraint in field.model._meta.constraints:
         if isinstance(constraint, UniqueConstraint) and field.name in constraint.fields:
-            yield [name for name in constraint.fields if name != field.name]
+            others = [name for name in constraint.fields if name != field.name]
+            yield others, constraint.condition or Q()

@@ -23,9 +23,23 @@ from accounts.routes import TenantRoute
 from campaigns import people
 from campaigns.api import examples
 
+LID = r"^[0-9]{1,30}@lid$"
+
 
 class Person(Body):
-    phone = serializers.CharField(max_length=60, help_text="+33639980000, or as written there")
+    """One of the two."""
+
+    phone = serializers.CharField(
+        required=False, max_length=60, help_text="+33639980000, or as written there"
+    )
+    lid = serializers.RegexField(
+        LID, required=False, max_length=40, help_text="123@lid, of somebody without a known phone"
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if len(attrs) != 1:
+            raise serializers.ValidationError({"phone": "give a phone or a lid"})
+        return attrs
 
 
 class Rows(serializers.ListField):
@@ -36,12 +50,19 @@ class PersonAnswer(serializers.Serializer[Any]):
     """Tables with their columns, as they are stored."""
 
     contacts = Rows()
+    consent = Rows()
+    groups = Rows()
+    chats = Rows()
     referrals = Rows()
     targets = Rows()
     payments = Rows()
     messages = Rows()
+    receipts = Rows()
+    broadcasts = Rows()
     attempts = Rows()
     incoming = Rows()
+    turns = Rows()
+    webhooks = Rows()
     activity = Rows()
 
 
@@ -61,9 +82,13 @@ class PersonRoute(TenantRoute):
     scopes = {"POST": ApiKey.Scope.PEOPLE_WRITE}
     calls_per_minute = {"POST": 20}
 
-    def phone(self, request: Request) -> str:
+    def who(self, request: Request) -> str:
+        """A phone (E.164) or a LID."""
+        given = read(Person, request.data)
+        if "lid" in given:
+            return str(given["lid"])
         try:
-            return phones.parse(read(Person, request.data)["phone"], region=self.tenant.region)
+            return phones.parse(given["phone"], region=self.tenant.region)
         except phones.BadPhone as error:
             raise Problem.of_field("phone", error.code, str(error)) from error
 
@@ -78,9 +103,7 @@ class PersonExportView(PersonRoute):
         examples=examples.PERSON,
     )
     def post(self, request: Request) -> Response:
-        found = people.export(
-            self.tenant, self.phone(request), actor=self.actor, now=timezone.now()
-        )
+        found = people.export(self.tenant, self.who(request), actor=self.actor, now=timezone.now())
         return Response(found, headers={"Cache-Control": "no-store"})
 
 
@@ -97,5 +120,5 @@ class PersonDeleteView(PersonRoute):
         examples=examples.PERSON_DELETED,
     )
     def post(self, request: Request) -> Response:
-        done = people.delete(self.tenant, self.phone(request), actor=self.actor, now=timezone.now())
+        done = people.delete(self.tenant, self.who(request), actor=self.actor, now=timezone.now())
         return Response(DeletedAnswer(asdict(done)).data)

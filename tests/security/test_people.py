@@ -19,10 +19,20 @@ from campaigns.models import Delivery, Payment, Recipient, Referral, Target
 from campaigns.rows import Row
 from tests import companies, factories
 from tests.factories import NOW
-from whatsapp import inbox, messages, outbox, retention, suppression
+from whatsapp import contacts, groups, inbox, messages, outbox, retention, suppression
 from whatsapp.contents import TextContent
-from whatsapp.driver.base import IncomingMessage
-from whatsapp.models import Attempt, Contact, Incoming, Message, Suppression
+from whatsapp.driver.base import IncomingMessage, Member
+from whatsapp.models import (
+    Attempt,
+    Chat,
+    Contact,
+    Group,
+    GroupMember,
+    Incoming,
+    Message,
+    MessageReceipt,
+    Suppression,
+)
 
 PHONE = "+33639989876"
 DIGITS = PHONE[1:]
@@ -66,6 +76,7 @@ def put_into(tenant, *, state="sent"):
     )  # fmt: skip
     tell(target.account, f"Je suis {NAME}", sent_at=NOW)
     Payment.objects.create(tenant=tenant, external_id=f"c-{DIGITS}", paid_at=NOW)
+    put_into_group(contact, target.account, message)
     for subject in (referral, contact, target):
         activity.record(tenant_id=tenant.pk, verb=Verb.EXITED, subject=subject, now=NOW)
     user = factories.make_user(tenant)
@@ -75,6 +86,31 @@ def put_into(tenant, *, state="sent"):
             object_repr=f"{row} {PHONE}", action_flag=CHANGE, change_message=f"was {PHONE}",
         )  # fmt: skip
     return target
+
+
+def put_into_group(contact, account, message):
+    """They wrote into a group, we answered there, and they have seen it."""
+    group = Group.objects.create(
+        tenant=account.tenant, account=account, chat_id="1@g.us", subject="Voisins",
+        discovered_at=NOW, refreshed_at=NOW,
+    )  # fmt: skip
+    GroupMember.objects.create(group=group, contact=contact, seen_at=NOW)
+    wrote = IncomingMessage(
+        wa_id=f"false_1@g.us_3A_{DIGITS}@c.us", chat_id="1@g.us", phone=PHONE, lid="777@lid",
+        name=NAME, kind="chat", body=f"De {NAME}", sent_at=NOW, author=f"{DIGITS}@c.us",
+        author_phone=PHONE, author_lid="777@lid",
+    )  # fmt: skip
+    inbox.store_incoming(account.pk, wrote, now=NOW)
+    post = Message.objects.create(
+        tenant=account.tenant, account=account, group=group, idempotency_key="post", body="Oui !",
+        content_hash="h", due_at=NOW, state="sent", sent_at=NOW, quoted_wa_id=wrote.wa_id,
+    )  # fmt: skip
+    for participant in (f"{DIGITS}@c.us", "777@lid"):
+        MessageReceipt.objects.create(message=post, participant=participant, read_at=NOW)
+    MessageReceipt.objects.create(message=post, participant="888@lid", read_at=NOW)
+    contacts.record_basis(contact, basis="consent", note=f"{NAME} signed", how="admin", now=NOW)
+    chat = Chat.objects.get(contact=contact)
+    assert chat.account == message.account
 
 
 def places(*needles):
@@ -107,8 +143,9 @@ def test_after_deleting_the_number_and_the_name_are_in_no_table_and_no_file(acme
 
     done = people.delete(acme.tenant, PHONE, actor=OLGA, now=timezone.now())
 
-    assert places(DIGITS, NAME) == []
-    assert (done.messages, done.incoming, done.referrals, done.targets) == (1, 1, 1, 1)
+    assert places(DIGITS, NAME, "777@lid") == []
+    assert MessageReceipt.objects.get().participant == "888@lid"
+    assert (done.messages, done.incoming, done.referrals, done.targets) == (1, 2, 1, 1)
     assert done.in_flight == 0
     for file in Path(settings.MEDIA_ROOT).rglob("*"):
         assert file.is_dir() or DIGITS.encode() not in file.read_bytes()
@@ -144,14 +181,14 @@ def test_what_is_being_sent_is_deleted_when_that_is_over(acme):
     done = people.delete(acme.tenant, PHONE, now=timezone.now())
 
     assert done.in_flight == 1
-    message = Message.objects.get()
+    message = Message.objects.get(state="sending")
     tasks.finish_deletions()
-    assert Message.objects.exists()  # still under way
+    assert message.contact.messages.exists()  # still under way
     assert Activity.objects.filter(verb="person_deleted").count() == 1
     assert outbox.move(message, to="sent", when=["sending"], now=NOW, sent_at=NOW)
     tasks.finish_deletions()
     assert places(DIGITS, NAME) == []
-    assert Suppression.objects.get().unfinished is None
+    assert not Suppression.objects.exclude(unfinished=None).exists()
 
 
 def test_deleting_twice_and_deleting_a_stranger_do_no_harm(acme):
@@ -161,7 +198,40 @@ def test_deleting_twice_and_deleting_a_stranger_do_no_harm(acme):
     again = people.delete(acme.tenant, PHONE, now=timezone.now())
 
     assert (again.contacts, again.messages, again.referrals) == (0, 0, 0)
-    assert Suppression.objects.count() == 1
+    assert Suppression.objects.count() == 2  # the phone and the LID
+
+
+def test_somebody_known_by_lid_alone_is_handed_over_and_deleted_by_it(acme):
+    account = factories.make_account(acme.tenant)
+    stranger = IncomingMessage(
+        wa_id="false_777@lid_3A", chat_id="777@lid", phone="", lid="777@lid", name=NAME,
+        kind="chat", body="Bonjour", sent_at=NOW,
+    )  # fmt: skip
+    inbox.store_incoming(account.pk, stranger, now=NOW)
+    max_ = companies.client(acme.people["max"])
+
+    exported = max_.post("/api/v1/people/export", {"lid": "777@lid"}, format="json").json()
+    deleted = max_.post("/api/v1/people/delete", {"lid": "777@lid"}, format="json").json()
+
+    assert (len(exported["contacts"]), len(exported["incoming"])) == (1, 1)
+    assert (deleted["contacts"], deleted["incoming"]) == (1, 1)
+    assert places("777@lid", NAME) == []
+    both = max_.post("/api/v1/people/delete", {"lid": "777@lid", "phone": PHONE}, format="json")
+    assert both.status_code == 400
+
+
+def test_a_group_brings_nobody_back_who_was_deleted_by_phone_or_by_lid(acme):
+    target = put_into(acme.tenant)
+    people.delete(acme.tenant, PHONE, now=timezone.now())
+
+    found = groups.store_members(
+        Group.objects.get(),
+        [Member(lid="777@lid", phone="", name=NAME, admin=False)],
+        now=timezone.now(),
+    )
+
+    assert (found.members, found.skipped) == (1, 1)
+    assert not Contact.objects.filter(tenant=target.tenant).exists()
 
 
 # ------------------------------------------------------------------------------ never again
@@ -234,8 +304,9 @@ def test_an_export_holds_everything_and_is_recorded_without_the_number(acme, cap
 
     found = json.loads(capsys.readouterr().out)
     assert {name: len(rows) for name, rows in found.items()} == {
-        "contacts": 1, "referrals": 1, "targets": 1, "payments": 1, "messages": 1, "broadcasts": 1,
-        "attempts": 1, "incoming": 1, "activity": 2,
+        "contacts": 1, "consent": 1, "groups": 1, "chats": 1, "referrals": 1, "targets": 1,
+        "payments": 1, "messages": 1, "receipts": 2, "broadcasts": 1, "attempts": 1, "incoming": 2,
+        "turns": 0, "webhooks": 0, "activity": 3,
     }  # fmt: skip
     assert found["messages"][0]["body"] == f"Bonjour {NAME}, {PHONE}"
     (line,) = Activity.objects.filter(verb="person_exported")
@@ -288,16 +359,17 @@ def test_texts_are_forgotten_after_the_setting_and_facts_stay(acme, settings):
     now = NOW + dt.timedelta(days=29)
     assert retention.forget_texts(now=now) == 0
 
-    assert retention.forget_texts(now=NOW + dt.timedelta(days=31), batch=1) == 2
+    assert retention.forget_texts(now=NOW + dt.timedelta(days=31), batch=1) == 4
 
-    message, incoming = Message.objects.get(), Incoming.objects.get()
-    assert (message.body, message.state, message.sent_at) == ("", "sent", NOW)
-    assert incoming.body == ""
+    facts = set(Message.objects.values_list("body", "state", "sent_at"))
+    assert facts == {("", "sent", NOW)}
+    assert set(Incoming.objects.values_list("body", flat=True)) == {""}
 
 
 def test_texts_of_what_is_not_over_stay(acme, settings):
     settings.MESSAGE_DAYS = 30
     put_into(acme.tenant, state="sending")
     Incoming.objects.all().delete()
+    Message.objects.filter(state="sent").delete()
 
     assert retention.forget_texts(now=NOW + dt.timedelta(days=400)) == 0
