@@ -10,28 +10,31 @@ import base64
 import io
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import qrcode
 import redis
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Min, Q
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts import activity
 from accounts.activity import SYSTEM, Actor, Verb
 from accounts.models import Activity
-from whatsapp import doorbells, leases, limits
+from whatsapp import doorbells, leases, limits, numbers
 from whatsapp.driver.base import Me, QrCode, storable
 from whatsapp.leases import Held
 from whatsapp.models import Account
 from whatsapp.signals import account_changed, sending_resumed
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 Status = Account.Status
 # What a change of status is called in the activity log; what people asked for is recorded there.
@@ -59,7 +62,7 @@ class PublishedQr:
         return "data:image/png;base64," + base64.b64encode(self.png).decode()
 
 
-def _key(account_id: int) -> str:
+def key(account_id: int) -> str:
     return f"{settings.REDIS_PREFIX}qr:{account_id}"
 
 
@@ -70,8 +73,11 @@ def attempt_ends(account: Account) -> datetime | None:
     return account.link_requested_at + timedelta(seconds=settings.WHATSAPP_LINK_SECONDS)
 
 
-def request(account: Account, *, actor: Actor = SYSTEM, now: datetime) -> bool:
-    """Ask for a QR code. False when the account is linked or an attempt is running already."""
+def request(account: Account, *, phone: str = "", actor: Actor = SYSTEM, now: datetime) -> bool:
+    """Ask for a QR code, and with a `phone` (E.164) for a code to type in on it beside that.
+
+    False when the account is linked or an attempt is running already; that one gets the `phone`.
+    """
     over = now - timedelta(seconds=settings.WHATSAPP_LINK_SECONDS)
     with transaction.atomic():
         asked = (
@@ -83,8 +89,11 @@ def request(account: Account, *, actor: Actor = SYSTEM, now: datetime) -> bool:
                 status_reason="",
                 status_changed_at=now,
                 link_requested_at=now,
+                link_phone=phone,
             )
         )
+        if phone and not asked:
+            Account.objects.filter(pk=account.pk, status=Status.PENDING).update(link_phone=phone)
         if asked:
             old = account.status
             account.refresh_from_db()
@@ -188,8 +197,8 @@ def linked(account_id: int, me: Me, *, now: datetime, held: Held) -> bool:
         "platform": me.platform[:40],
     }
     if was == Status.PENDING:
-        fields |= {"linked_at": now, "link_requested_at": None}
-        fields |= _since_when(account_id, me.phone, now=now)
+        fields |= {"linked_at": now, "link_requested_at": None, "link_phone": ""}
+        fields |= numbers.since_when(account_id, me.phone, now=now)
     done = change_status(
         account_id,
         to=Status.CONNECTED,
@@ -200,20 +209,6 @@ def linked(account_id: int, me: Me, *, now: datetime, held: Held) -> bool:
     )
     forget_qr(account_id)
     return done
-
-
-def _since_when(account_id: int, phone: str, *, now: datetime) -> dict[str, Any]:
-    """The first day of a number with this company: that of an account it was linked to before."""
-    account = Account.objects.select_related("tenant").get(pk=account_id)
-    known = account.tenant.hash(phone, purpose="linked-phone")
-    if account.first_linked_on is not None and account.first_linked_hash in ("", known):
-        return {"first_linked_hash": known}
-    before = Account.objects.filter(tenant=account.tenant, first_linked_hash=known)
-    first = before.aggregate(day=Min("first_linked_on"))["day"]
-    return {
-        "first_linked_hash": known,
-        "first_linked_on": first or limits.today(account.tenant, now=now),
-    }
 
 
 def connection_lost(account_id: int, *, reason: str, now: datetime, held: Held) -> bool:
@@ -247,7 +242,7 @@ def disconnect(account: Account, *, actor: Actor = SYSTEM, now: datetime) -> boo
         current.status = Status.DISCONNECTED
         current.status_reason = "disconnected by request"
         current.status_changed_at = now
-        current.link_requested_at = None
+        current.link_requested_at, current.link_phone = None, ""
         if had_profile:
             current.logout_requested_at = now
         current.save()
@@ -307,8 +302,8 @@ def publish_qr(account: Account, code: QrCode) -> None:
     seconds = max(1, int((ends - now).total_seconds()))
     client = limits.server().client
     try:
-        client.set(_key(account.pk), value, ex=seconds)
-        client.publish(_key(account.pk), "new")
+        client.set(key(account.pk), value, ex=seconds)
+        client.publish(key(account.pk), "new")
     except redis.RedisError as error:
         log.warning("QR code not published", account_id=account.pk, error=type(error).__name__)
         return
@@ -327,8 +322,8 @@ def forget_qr(account_id: int) -> None:
     """Take the code away and wake whoever waits for one."""
     client = limits.server().client
     try:
-        client.delete(_key(account_id), _key(account_id) + ":scanned")
-        client.publish(_key(account_id), "gone")
+        client.delete(*(key(account_id) + part for part in ("", ":scanned", ":typed")))
+        client.publish(key(account_id), "gone")
     except redis.RedisError:
         log.warning("QR code not taken away", account_id=account_id)
 
@@ -337,8 +332,8 @@ def note_scan(account_id: int) -> None:
     """A phone has scanned the code: it is no use any more, and its owner wants to be told."""
     client = limits.server().client
     try:
-        client.set(_key(account_id) + ":scanned", 1, ex=settings.WHATSAPP_LINK_SECONDS)
-        client.delete(_key(account_id))
+        client.set(key(account_id) + ":scanned", 1, ex=settings.WHATSAPP_LINK_SECONDS)
+        client.delete(key(account_id))
     except redis.RedisError:
         log.warning("scan not noted", account_id=account_id)
 
@@ -346,7 +341,7 @@ def note_scan(account_id: int) -> None:
 def was_scanned(account_id: int) -> bool:
     """Whether a phone has scanned the code of the running attempt. False when Redis is away."""
     try:
-        return bool(limits.server().client.exists(_key(account_id) + ":scanned"))
+        return bool(limits.server().client.exists(key(account_id) + ":scanned"))
     except redis.RedisError:
         return False
 
@@ -354,7 +349,7 @@ def was_scanned(account_id: int) -> bool:
 def current_qr(account_id: int) -> PublishedQr | None:
     """The code to show now. None when there is none, or Redis is away."""
     try:
-        value = limits.server().client.get(_key(account_id))
+        value = limits.server().client.get(key(account_id))
     except redis.RedisError:
         return None
     if not isinstance(value, str):
@@ -374,14 +369,21 @@ def wait_for_qr(account_id: int, *, timeout: float) -> PublishedQr | Literal["co
 
     None when neither came, the attempt ended, or Redis is away.
     """
+    return wait_for(account_id, lambda: current_qr(account_id), timeout=timeout)
+
+
+def wait_for(
+    account_id: int, look: Callable[[], T | None], *, timeout: float
+) -> T | Literal["connected"] | None:
+    """The same for whatever is announced on the account's channel (`key`) when it is there."""
     until = time.monotonic() + timeout
     try:
         with limits.server().client.pubsub(  # type: ignore[no-untyped-call]
             ignore_subscribe_messages=True
         ) as listener:
-            listener.subscribe(_key(account_id))
+            listener.subscribe(key(account_id))
             while True:
-                if found := current_qr(account_id):
+                if found := look():
                     return found
                 status = Account.objects.values_list("status", flat=True).get(pk=account_id)
                 if status in Account.LINKED_STATUSES:

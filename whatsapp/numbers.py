@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Min
 
 from accounts.activity import SYSTEM, Actor, Verb, record
 from accounts.models import Tenant, User
-from whatsapp import pace
+from whatsapp import limits, pace
 from whatsapp.models import Account
 
 PACE = ("gap_jitter_ms", "typing_ms", "quiet_hours", "new_chats_per_day", "warm_up_days")
@@ -34,6 +35,23 @@ def create(
             tenant_id=tenant.pk, verb=Verb.ACCOUNT_CREATED, actor=actor, subject=account, now=now
         )
     return account
+
+
+def since_when(account_id: int, phone: str, *, now: datetime) -> dict[str, Any]:
+    """The first day of a number with this company: that of an account it was linked to before.
+
+    As fields of the account that is linked to it now; the number itself is not kept for this.
+    """
+    account = Account.objects.select_related("tenant").get(pk=account_id)
+    known = account.tenant.hash(phone, purpose="linked-phone")
+    if account.first_linked_on is not None and account.first_linked_hash in ("", known):
+        return {"first_linked_hash": known}
+    before = Account.objects.filter(tenant=account.tenant, first_linked_hash=known)
+    first = before.aggregate(day=Min("first_linked_on"))["day"]
+    return {
+        "first_linked_hash": known,
+        "first_linked_on": first or limits.today(account.tenant, now=now),
+    }
 
 
 def set_limits(

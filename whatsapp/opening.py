@@ -10,8 +10,8 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 
-from whatsapp import leases, limits, linking, processes, profiles
-from whatsapp.driver.base import DriverError, PageState
+from whatsapp import leases, limits, linking, pairing, processes, profiles
+from whatsapp.driver.base import DriverError, PageState, SessionLost
 from whatsapp.failpoints import failpoint
 from whatsapp.models import Account
 from whatsapp.sessions import Session, SessionPool
@@ -92,14 +92,31 @@ def _advance_linking(pool: SessionPool, account: Account, session: Session) -> S
             return session
         session.driver.logout(deadline=settings.WHATSAPP_CALL_SECONDS)
         _forget_profile(pool, session)
-    elif state is PageState.QR_IDLE:
+    elif state in (PageState.QR, PageState.QR_IDLE):
         session.showed_code = True
-        session.driver.refresh_qr()
-    elif state is PageState.QR:
-        session.showed_code = True
-        if code := session.driver.qr():
+        if state is PageState.QR_IDLE:
+            session.driver.refresh_qr()
+        elif code := session.driver.qr():
             linking.publish_qr(account, code)
+        if account.link_phone and session.typed_for != account.link_phone:
+            _show_code_to_type(account, session)
     return None
+
+
+def _show_code_to_type(account: Account, session: Session) -> None:
+    """Ask for a code for the account's phone, once: a second one would void the first."""
+    session.typed_for = account.link_phone
+    try:
+        code = session.driver.pairing_code(
+            account.link_phone, deadline=settings.WHATSAPP_CALL_SECONDS
+        )
+    except SessionLost:
+        raise
+    except DriverError as error:
+        log.warning("no code to type in", account_id=account.pk, code=error.code)
+        pairing.publish(account, "", error=error.code)
+    else:
+        pairing.publish(account, code)
 
 
 def _give_up_linking(account: Account) -> None:
@@ -113,6 +130,7 @@ def _give_up_linking(account: Account) -> None:
         reason=account.status_reason
         or f"nobody scanned the QR code within {seconds} seconds: ask for a new one",
         link_requested_at=None,
+        link_phone="",
     )
     linking.forget_qr(account.pk)
 

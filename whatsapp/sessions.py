@@ -45,6 +45,7 @@ class Session:
     saved_at: float | None = None  # monotonic; None: never since it was opened
     knows_from: datetime | None = None  # see `profiles.Ready`
     showed_code: bool = False  # a QR code: whoever is linked now has a new login
+    typed_for: str = ""  # the phone for which a code to type in was asked
     caught_up: bool = False
     unstored: list[IncomingMessage] = field(default_factory=list)  # caught up, not in the database
     reconnects: int = 0  # looks at a page without a socket

@@ -30,7 +30,6 @@ from whatsapp import (
     health,
     leases,
     notices,
-    presence,
     remote,
     retention,
     sending,
@@ -86,7 +85,7 @@ def tell_ended(session_id: int) -> None:
 @shared_task(name=doorbells.SHOW_TYPING)
 def show_typing(incoming_id: int) -> None:
     """Show whoever waits for an agent's answer that somebody types. On browser workers only."""
-    presence.show_typing(the_pool(), incoming_id)
+    driving.show_typing(the_pool(), incoming_id)
 
 
 @shared_task(name=doorbells.DELIVER)

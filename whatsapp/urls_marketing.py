@@ -4,17 +4,20 @@ from django.urls import path
 
 from whatsapp.api import marketing, stats
 
+_ACCOUNT = "accounts/<int:pk>"
 urlpatterns = [
-    path("messages", marketing.MarketingMessagesView.as_view(), name="marketing-messages"),
+    path("accounts", marketing.MarketingAccountsView.as_view(), name="marketing-accounts"),
+    path(_ACCOUNT, marketing.MarketingAccountView.as_view(), name="marketing-account"),
     path(
-        "messages/<uuid:public_id>",
-        marketing.MarketingMessageView.as_view(),
-        name="marketing-message",
+        f"{_ACCOUNT}/initialize",
+        marketing.MarketingInitializeView.as_view(),
+        name="marketing-initialize",
     ),
+    path(f"{_ACCOUNT}/qr", marketing.MarketingQrView.as_view(), name="marketing-qr"),
     path(
-        "messages/<uuid:public_id>/retry",
-        marketing.MarketingMessageRetryView.as_view(),
-        name="marketing-message-retry",
+        f"{_ACCOUNT}/disconnect",
+        marketing.MarketingDisconnectView.as_view(),
+        name="marketing-disconnect",
     ),
     path("stats", stats.StatsTotalsView.as_view(), name="marketing-stats"),
 ]

@@ -106,7 +106,6 @@ class CampaignsView(ContentRoute):
                 name=wishes["name"],
                 default_language=wishes.get("defaultLanguage") or self.tenant.default_language,
                 first_delay=wishes["firstDelaySeconds"],
-                pause_on_reply=wishes["pauseOnReply"],
                 actor=self.actor,
                 now=timezone.now(),
             )
@@ -141,7 +140,6 @@ class CampaignView(ContentRoute):
                 name=wishes.get("name"),
                 default_language=wishes.get("defaultLanguage"),
                 first_delay=wishes.get("firstDelaySeconds"),
-                pause_on_reply=wishes.get("pauseOnReply"),
                 actor=self.actor,
                 now=timezone.now(),
             )

@@ -12,7 +12,6 @@ import datetime as dt
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import structlog
 from django.db import connection, transaction
@@ -22,9 +21,9 @@ from accounts.activity import SYSTEM, Actor, Verb
 from campaigns import segments
 from campaigns.broadcasts import readiness
 from campaigns.models import Broadcast, Recipient
-from whatsapp import outbox, schedules
+from whatsapp import outbox
 from whatsapp.failpoints import failpoint
-from whatsapp.models import Account, Message
+from whatsapp.models import Message
 
 log = structlog.get_logger(__name__)
 
@@ -128,37 +127,9 @@ def _freeze(broadcast: Broadcast, *, now: datetime) -> int:
             SELECT %s, contact_id, account_id, '', 'waiting', '', %s FROM ({chosen}) AS chosen
             ORDER BY contact_id ON CONFLICT (broadcast_id, contact_id) DO NOTHING
             """,  # noqa: S608  the query is Django's
-            [broadcast.pk, broadcast.starts_at or now, *params],
+            [broadcast.pk, now, *params],
         )
-        frozen = int(cursor.rowcount)
-    if broadcast.clock == Broadcast.Clock.RECIPIENT:
-        _by_own_clock(broadcast)
-    return frozen
-
-
-def _by_own_clock(broadcast: Broadcast) -> None:
-    """Each is due when their clock shows what the company's shows at `starts_at`."""
-    assert broadcast.starts_at is not None  # noqa: S101  by a constraint
-    wall = broadcast.starts_at.astimezone(broadcast.tenant.zone).replace(tzinfo=None)
-    account = Account(tenant=broadcast.tenant)
-    moments: dict[ZoneInfo, datetime] = {}
-    ids, due = [], []
-    rows = broadcast.recipients.values_list("pk", "contact__phone")
-    for pk, phone in rows.iterator(chunk_size=10_000):
-        zone = schedules.zone_for(phone or "", account)
-        if zone not in moments:
-            moments[zone] = schedules.moment(wall, zone)
-        ids.append(pk)
-        due.append(moments[zone])
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            UPDATE campaigns_recipient AS recipient SET due_at = own.due_at
-            FROM unnest(%s::bigint[], %s::timestamptz[]) AS own (id, due_at)
-            WHERE recipient.id = own.id AND recipient.due_at <> own.due_at
-            """,
-            [ids, due],
-        )
+        return int(cursor.rowcount)
 
 
 def chosen_people(broadcast: Broadcast) -> tuple[str, Sequence[Any]]:

@@ -224,6 +224,18 @@ def _others(referrer: Referrer, account: Account, facts: Facts) -> list[Notice]:
     found = []
     sends = account.status == Status.CONNECTED and account.enabled
     paused = account.sending_paused_at is not None
+    if account.is_resting and account.is_linked:
+        found.append(
+            Notice(
+                "bad",
+                _("Your WhatsApp rests"),
+                _("It has stopped sending by itself, so that WhatsApp does not restrict your "
+                  "number: %(reason)s.")
+                % {"reason": reasons.of_health(account.health_reason)},
+                (_("There is nothing you need to do: it comes back by itself, slowly. "
+                   "Use WhatsApp on your phone as usual."),),
+            )
+        )  # fmt: skip
     if facts.refused_chats and account.is_linked:
         found.append(
             Notice(
@@ -281,7 +293,7 @@ def _others(referrer: Referrer, account: Account, facts: Facts) -> list[Notice]:
                    "there."),),
             )
         )  # fmt: skip
-    if sends and not paused and facts.allowance.daily_limit == 0:
+    if sends and not paused and account.daily_limit == 0:
         found.append(
             Notice(
                 "warn",

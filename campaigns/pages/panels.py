@@ -19,7 +19,7 @@ from django.utils.translation import get_language
 from accounts.wording import when
 from campaigns.models import Referrer
 from campaigns.pages.health import LATE, Facts, Health, health_of
-from whatsapp import limits, linking
+from whatsapp import limits, linking, pairing
 from whatsapp.limits import Allowance
 from whatsapp.models import Account, Message
 
@@ -43,12 +43,21 @@ class Code:
 
 
 @dataclass(frozen=True)
+class CodeToType:
+    """What to type in on the phone instead of scanning; without a `code` there is none."""
+
+    code: str
+    phone: str
+
+
+@dataclass(frozen=True)
 class AccountPanel(Versioned):
     """How the account is, what is left today, and what may be done."""
 
     status: str
     health: Health
     code: Code | None
+    to_type: CodeToType | None
     name: str
     phone: str
     platform: str
@@ -71,12 +80,14 @@ def account_panel(referrer: Referrer, *, may_act: bool, now: datetime) -> Accoun
     account = referrer.account or Account(tenant=referrer.tenant)
     waits_for_scan = account.status == Account.Status.PENDING
     shown = linking.current_qr(account.pk) if waits_for_scan else None
+    typed = pairing.current(account) if waits_for_scan else None
     facts = _facts(account, has_code=shown is not None, now=now)
     allowance, paused = facts.allowance, account.sending_paused_at
     return AccountPanel(
         status=account.status,
         health=health_of(referrer, account, facts, now=now),
         code=Code(shown.data_url, shown.expires_at) if shown else None,
+        to_type=CodeToType(typed.code, masked(typed.phone)) if typed else None,
         name=account.push_name or referrer.name,
         phone=masked(account.phone),
         platform=account.platform,

@@ -26,7 +26,7 @@ from django.views.decorators.cache import never_cache
 from django_htmx.http import HttpResponseClientRefresh
 from redis.exceptions import RedisError
 
-from accounts import passwords
+from accounts import passwords, phones
 from accounts.activity import Actor, actor_of
 from accounts.forms import LimitedPasswordChange
 from accounts.models import Membership
@@ -160,9 +160,18 @@ class Link(ReferrerPage):
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest) -> HttpResponse:
+        phone = ""
+        if typed := request.POST.get("phone", "").strip():
+            try:
+                phone = phones.parse(typed[:60], region=self.referrer.tenant.region)
+            except phones.BadPhone:
+                messages.error(
+                    request, _("This is no mobile number: write it with its country code.")
+                )
+                return self.done(request)
         if self.too_often():
             messages.error(request, _("You asked for a code very often: wait a minute."))
-        elif linking.request(self.own_account(), **self.by()):
+        elif linking.request(self.own_account(), phone=phone, **self.by()) or phone:
             messages.success(request, _("Your code is being fetched."))
         return self.done(request)
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.models import Activity
 from tests import factories
-from whatsapp import limits, linking
+from whatsapp import limits, linking, pairing
 from whatsapp.driver.base import QrCode
 from whatsapp.models import Account, Contact, HealthSample, Lease, Message, Usage
 
@@ -240,3 +240,23 @@ def test_hours_that_mean_nothing_are_refused_on_the_page(operator, acme):
     assert "write off for none" in answer.content.decode()
     account.refresh_from_db()
     assert account.quiet_hours == ""
+
+
+def test_a_code_to_type_in_is_asked_for_beside_the_code_to_scan(operator, new):
+    press(operator, new, "connect")
+    new.refresh_from_db()
+    linking.publish_qr(new, QrCode("2@code", 1))
+    assert "Type a code in on the phone" in operator.get(live(new)).content.decode()
+
+    press(operator, new, "connect", phone="+33 6 39 98 00 00")
+
+    new.refresh_from_db()
+    assert new.link_phone == "+33639980000"
+    pairing.publish(new, "H7KD-93QX")
+    assert "H7KD-93QX" in operator.get(live(new)).content.decode()
+
+
+def test_a_number_that_is_none_asks_for_nothing(operator, new):
+    assert press(operator, new, "connect", phone="nobody").url == page(new)
+    new.refresh_from_db()
+    assert new.status == Account.Status.NEW

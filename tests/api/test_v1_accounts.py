@@ -11,7 +11,7 @@ from PIL import Image
 from accounts.models import Activity
 from tests import companies
 from tests.factories import make_account
-from whatsapp import linking
+from whatsapp import limits, linking, pairing
 from whatsapp.driver.base import QrCode
 from whatsapp.models import Account, HealthSample, Usage
 
@@ -170,7 +170,9 @@ def test_connect_does_not_wait_when_told_so(acme, max_):
     answer = max_.post(f"{URL}/{account.pk}/connect", {"waitSeconds": 0}, format="json")
 
     assert answer.status_code == 202
-    assert answer.json() == {"status": "pending", "statusReason": "", "qr": None}
+    assert answer.json() == {
+        "status": "pending", "statusReason": "", "qr": None, "pairingCode": None,
+    }  # fmt: skip
     assert max_.get(f"{URL}/{account.pk}/qr").json()["type"] == "urn:relance:no_qr"
     assert max_.get(f"{URL}/{account.pk}/qr.png").status_code == 404
 
@@ -330,3 +332,94 @@ def test_holds_are_lifted_once(acme, max_, account):
     assert max_.delete(address).json() == {"lifted": True}
     assert max_.delete(address).json() == {"lifted": False}
     assert Activity.objects.get(verb="holds_lifted").actor_name == "max"
+
+
+# -------------------------------------------------------------------- a code to type in
+
+
+def test_a_code_to_type_in_is_answered_beside_the_code_to_scan(acme, max_):
+    account = Account.objects.create(tenant=acme.tenant, name="new")
+    address = f"{URL}/{account.pk}/connect"
+    linking.request(account, phone="+33639980000", now=timezone.now())
+    account.refresh_from_db()
+    linking.publish_qr(account, QrCode(text="2@code", seq=1))
+    pairing.publish(account, "H7KD-93QX")
+
+    answer = max_.post(address, {"phoneNumber": "06 39 98 00 00", "waitSeconds": 5}, format="json")
+
+    assert answer.status_code == 200, answer.json()
+    body = answer.json()
+    assert (body["pairingCode"], body["qr"]["text"]) == ("H7KD-93QX", "2@code")
+
+
+def test_without_a_code_to_type_in_yet_one_comes_back_for_it(acme, max_):
+    account = Account.objects.create(tenant=acme.tenant, name="new")
+    body = {"phoneNumber": "+33639980000", "waitSeconds": 0}
+    answer = max_.post(f"{URL}/{account.pk}/connect", body, format="json")
+    assert answer.status_code == 202
+    assert answer.json()["pairingCode"] is None
+    account.refresh_from_db()
+    assert account.link_phone == "+33639980000"
+
+
+@pytest.mark.parametrize("phone", ["amina", "12", "+33139980000", "+3363998000012345"])
+def test_a_phone_that_cannot_be_linked_starts_nothing(acme, max_, phone):
+    account = Account.objects.create(tenant=acme.tenant, name="new")
+    body = {"phoneNumber": phone, "waitSeconds": 0}
+    answer = max_.post(f"{URL}/{account.pk}/connect", body, format="json")
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == "phoneNumber"
+    account.refresh_from_db()
+    assert account.status == "new"
+
+
+def test_a_number_that_whatsapp_gives_no_code_for_is_told_with_what_to_do(acme, max_):
+    account = Account.objects.create(tenant=acme.tenant, name="new")
+    linking.request(account, phone="+33639980000", now=timezone.now())
+    account.refresh_from_db()
+    pairing.publish(account, "", error="bad_number")
+    body = {"phoneNumber": "+33639980000", "waitSeconds": 5}
+    answer = max_.post(f"{URL}/{account.pk}/connect", body, format="json")
+    assert answer.status_code == 502
+    assert "scan the QR code instead" in answer.json()["detail"]
+
+
+# -------------------------------------------------------- the routes marketing's tools know
+
+
+MARKETING = "/api/whatsapp/accounts"
+
+
+def test_marketing_sees_accounts_with_health_and_usage(acme, max_, account):
+    Account.objects.update(health_score=87)
+    today = limits.today(acme.tenant, now=timezone.now())
+    Usage.objects.create(account=account, day=today, count=4)
+    Usage.objects.create(account=account, day=today - timedelta(days=1), count=90)
+    [found] = max_.get(MARKETING).json()["results"]
+    assert found == max_.get(f"{MARKETING}/{account.pk}").json()
+    assert (found["healthScore"], found["messagesSentToday"], found["dailyLimit"]) == (87, 4, 100)
+    assert found["status"] == "connected"
+
+
+def test_marketing_makes_links_and_unlinks_an_account(acme, max_):
+    made = max_.post(MARKETING, {"name": "spring"}, format="json")
+    assert made.status_code == 201, made.json()
+    address = f"{MARKETING}/{made.json()['id']}"
+    account = Account.objects.get(name="spring")
+
+    assert max_.get(f"{address}/qr").status_code == 404
+    assert max_.post(f"{address}/initialize", {"waitSeconds": 0}, format="json").status_code == 202
+    account.refresh_from_db()
+    linking.publish_qr(account, QrCode(text="2@code", seq=1))
+    assert max_.get(f"{address}/qr").json()["text"] == "2@code"
+    shown = max_.post(f"{address}/initialize", {}, format="json").json()
+    assert shown["qr"]["text"] == "2@code"
+
+    assert max_.post(f"{address}/disconnect").json()["status"] == "disconnected"
+
+
+def test_a_list_of_accounts_costs_the_same_however_many(acme, max_, django_assert_max_num_queries):
+    for number in range(20):
+        make_account(acme.tenant, name=f"a{number}")
+    with django_assert_max_num_queries(8):
+        assert len(max_.get(MARKETING).json()["results"]) == 20

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.models import Activity
 from tests.pages.conftest import browser
-from whatsapp import linking
+from whatsapp import linking, pairing
 from whatsapp.driver.base import QrCode
 from whatsapp.models import Account, Contact, Message, Usage
 
@@ -424,3 +424,59 @@ def test_parts_are_never_kept_by_caches(acme, amina):
     acme.make_referrer("amina", **linked())
 
     assert "no-store" in amina.get("/account/")["Cache-Control"]
+
+
+# ------------------------------------------------------------------- a code to type in
+
+
+def pending(acme) -> Account:
+    account = acme.make_referrer("amina").account
+    linking.request(account, now=timezone.now())
+    account.refresh_from_db()
+    linking.publish_qr(account, QrCode(text="2@code", seq=1))
+    return account
+
+
+def test_who_cannot_scan_asks_for_a_code_and_is_shown_it_beside_the_other(acme, amina):
+    account = pending(acme)
+    assert "Type a code in on the phone" in say(amina)
+
+    answer = amina.post("/link/", {"phone": "06 39 98 01 42"}, headers=HTMX)
+
+    assert "Your code is being fetched" in answer.content.decode()
+    account.refresh_from_db()
+    assert account.link_phone == PHONE
+    pairing.publish(account, "H7KD-93QX")
+    page = say(amina)
+    assert "H7KD-93QX" in page
+    assert "QR code to link WhatsApp" in page
+    assert PHONE not in page
+
+
+def test_a_number_that_is_none_is_refused_with_how_to_write_it(acme, amina):
+    account = pending(acme)
+    answer = amina.post("/link/", {"phone": "call me"}, headers=HTMX)
+    assert "write it with its country code" in answer.content.decode()
+    account.refresh_from_db()
+    assert account.link_phone == ""
+
+
+def test_a_number_that_gets_no_code_is_told_to_scan(acme, amina):
+    account = pending(acme)
+    amina.post("/link/", {"phone": PHONE})
+    account.refresh_from_db()
+    pairing.publish(account, "", error="bad_number")
+    assert "scan the code above instead" in say(amina)
+
+
+# ------------------------------------------------------------------------------- its health
+
+
+def test_an_account_that_rests_says_why_and_that_it_comes_back(acme, amina):
+    acme.make_referrer(
+        "amina", **linked(health_share=0, health_share_at=timezone.now(), health_reason="opt_outs")
+    )
+    page = say(amina)
+    assert "Your WhatsApp rests" in page
+    assert "many people say stop" in page
+    assert "No messages allowed" not in page

@@ -19,6 +19,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
+from accounts import phones
 from accounts.activity import Verb, actor_of
 from accounts.console import (
     ConsoleAdmin,
@@ -202,10 +203,25 @@ class AccountAdmin(TenantScoped, ConsoleAdmin):
 
     @action(description=_("Link or reconnect"), permissions=["change"])
     def connect(self, request: HttpRequest, rows: QuerySet[Account]) -> HttpResponse | None:
+        def ask(account: Account, **by: Any) -> bool:
+            typed = request.POST.get("phone", "").strip()[:60]
+            phone = phones.parse(typed, region=account.tenant.region) if typed else ""
+            return linking.request(account, phone=phone, **by) or bool(phone)
+
+        try:
+            return self._ask(request, rows, ask)
+        except phones.BadPhone as error:
+            self.message_user(request, str(error), messages.ERROR)
+        page = back_to_page(self, request)
+        return HttpResponseRedirect(page) if page else None
+
+    def _ask(
+        self, request: HttpRequest, rows: QuerySet[Account], ask: Callable[..., bool]
+    ) -> HttpResponse | None:
         return self._each(
             request,
             rows,
-            linking.request,
+            ask,
             ngettext_lazy(
                 "A code is on its way for %d account: scan it on its page.",
                 "A code is on its way for %d accounts: scan each on its page.",

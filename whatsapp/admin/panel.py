@@ -13,7 +13,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from accounts.models import Activity
-from whatsapp import explaining, limits, linking, pace
+from whatsapp import explaining, limits, linking, pace, pairing
 from whatsapp.models import Account, Lease, Message
 from whatsapp.obstacles import obstacle
 
@@ -41,6 +41,7 @@ class Linking:
     todo: str
     colour: str
     qr: linking.PublishedQr | None = None
+    typed: pairing.PairingCode | None = None
     ends_at: datetime | None = None
     running: bool = False
 
@@ -148,6 +149,7 @@ def _attempt(account: Account, lease: Lease | None, *, ends_at: datetime) -> Lin
             ),
             "info",
             qr=found,
+            typed=pairing.current(account),
             ends_at=ends_at,
             running=True,
         )

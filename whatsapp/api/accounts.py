@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db.models import Model, QuerySet
 from django.http import HttpResponse
@@ -21,6 +21,7 @@ from accounts.problems import Problem
 from accounts.routes import TenantRoute
 from whatsapp import limits, linking, numbers
 from whatsapp.api import answers, examples
+from whatsapp.api.linking import code_to_type, phone_to_link
 from whatsapp.models import Account
 
 M = TypeVar("M", bound=Model)
@@ -68,11 +69,7 @@ class AccountsView(AccountRoute):
     )
     def get(self, request: Request) -> Response:
         wishes = read(answers.AccountFilter, request.query_params)
-        rows = self.accounts()
-        if status := wishes.get("status"):
-            rows = rows.filter(status=status)
-        if owner := wishes.get("owner"):
-            rows = rows.filter(owner__username=owner)
+        rows = filtered(self.accounts(), wishes)
         return page(request, rows, answers.AccountAnswer, size=wishes["pageSize"])
 
     @extend_schema(
@@ -83,6 +80,10 @@ class AccountsView(AccountRoute):
         examples=examples.NEW_ACCOUNT,
     )
     def post(self, request: Request) -> Response:
+        return Response(answers.AccountAnswer(self.make(request)).data, status=201)
+
+    def make(self, request: Request) -> Account:
+        """The account that the body asks for. Raises `Problem`."""
         wishes = read(answers.NewAccount, request.data)
         owner = None
         if name := wishes.get("owner"):
@@ -90,7 +91,7 @@ class AccountsView(AccountRoute):
             if owner is None:
                 raise Problem.of_field("owner", "unknown", "nobody of your company has this name")
         try:
-            account = numbers.create(
+            return numbers.create(
                 tenant=self.tenant,
                 name=wishes["name"],
                 owner=owner,
@@ -99,7 +100,15 @@ class AccountsView(AccountRoute):
             )
         except numbers.NameTaken as error:
             raise Problem.of_field("name", "taken", str(error)) from error
-        return Response(answers.AccountAnswer(account).data, status=201)
+
+
+def filtered(rows: QuerySet[Account], wishes: dict[str, Any]) -> QuerySet[Account]:
+    """Those that an `answers.AccountFilter` asks for."""
+    if status := wishes.get("status"):
+        rows = rows.filter(status=status)
+    if owner := wishes.get("owner"):
+        rows = rows.filter(owner__username=owner)
+    return rows
 
 
 @extend_schema(tags=["accounts"])
@@ -150,7 +159,8 @@ class AccountConnectView(AccountRoute):
         description=(
             "Starts an attempt unless one is running, and waits for its QR code. 200: the code, "
             "or `connected`; 202: the attempt runs, its code comes at `qr`. Codes change every "
-            "20 s or so, until `expiresAt`."
+            "20 s or so, until `expiresAt`. With a `phoneNumber` it waits for a code to type in on "
+            "that phone instead of scanning; ask again for it where it did not come in time."
         ),
         request=answers.ConnectBody,
         responses={200: answers.AccountLinkAnswer, 202: answers.AccountLinkAnswer},
@@ -159,23 +169,27 @@ class AccountConnectView(AccountRoute):
     def post(self, request: Request, pk: int) -> Response:
         account = self.account(pk)
         wishes = read(answers.ConnectBody, request.data)
-        found: linking.PublishedQr | str | None = "connected"
+        phone = phone_to_link(account, wishes.get("phoneNumber"))
+        code: linking.PublishedQr | None = None
+        typed = ""
         if not account.is_linked:
-            linking.request(account, actor=self.actor, now=timezone.now())
-            found = linking.wait_for_qr(account.pk, timeout=wishes["waitSeconds"])
-        return _link_answer(account, found if isinstance(found, linking.PublishedQr) else None)
-
-
-def _link_answer(account: Account, code: linking.PublishedQr | None) -> Response:
-    account.refresh_from_db()
-    return Response(
-        {
-            "status": account.status,
-            "statusReason": account.status_reason,
-            "qr": answers.QrAnswer(code).data if code else None,
-        },
-        status=200 if code or account.is_linked else 202,
-    )
+            linking.request(account, phone=phone, actor=self.actor, now=timezone.now())
+            if phone:
+                typed = code_to_type(account, seconds=wishes["waitSeconds"])
+                code = linking.current_qr(account.pk)
+            else:
+                found = linking.wait_for_qr(account.pk, timeout=wishes["waitSeconds"])
+                code = found if isinstance(found, linking.PublishedQr) else None
+        account.refresh_from_db()
+        return Response(
+            {
+                "status": account.status,
+                "statusReason": account.status_reason,
+                "qr": answers.QrAnswer(code).data if code else None,
+                "pairingCode": typed or None,
+            },
+            status=200 if typed or (code and not phone) or account.is_linked else 202,
+        )
 
 
 @extend_schema(tags=["accounts"])

@@ -150,6 +150,13 @@ class ConnectBody(Body):
         help_text="How long to wait for a code; 0: ask for one and come back for it.",
     )
 
+    phoneNumber = serializers.CharField(
+        required=False,
+        allow_null=True,
+        max_length=60,
+        help_text="Of the phone to link: the answer has a code to type in on it, too.",
+    )
+
     def validate_waitSeconds(self, value: int) -> int:  # noqa: N802  DRF's naming
         return min(value, longest_wait())
 
@@ -168,6 +175,10 @@ class AccountLinkAnswer(serializers.Serializer[Any]):
     status = serializers.ChoiceField(choices=Account.Status.choices)
     statusReason = serializers.CharField()
     qr = QrAnswer(allow_null=True)
+    pairingCode = serializers.CharField(
+        allow_null=True,
+        help_text="To type in on the phone: Linked devices, Link with phone number instead.",
+    )
 
 
 class AccountDisconnectAnswer(serializers.Serializer[Any]):

@@ -96,8 +96,20 @@ _QR = {
 QR = [answer("to scan", _QR)]
 CONNECT = [
     body("wait for the code", {"waitSeconds": 20}),
-    answer("code to scan", {"status": "pending", "statusReason": "", "qr": _QR}),
-    answer("its code comes", {"status": "pending", "statusReason": "", "qr": None}, status=202),
+    body("a code to type in", {"phoneNumber": "+33639980000"}),
+    answer(
+        "code to scan",
+        {"status": "pending", "statusReason": "", "qr": _QR, "pairingCode": None},
+    ),
+    answer(
+        "code to type in",
+        {"status": "pending", "statusReason": "", "qr": _QR, "pairingCode": "H7KD-93QX"},
+    ),
+    answer(
+        "its code comes",
+        {"status": "pending", "statusReason": "", "qr": None, "pairingCode": None},
+        status=202,
+    ),
 ]
 LIMITS = [
     body("careful with a new number", {"daily": 20, "perMinute": 5, "gapMs": None}),

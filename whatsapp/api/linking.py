@@ -7,15 +7,38 @@ import time
 from django.conf import settings
 from django.utils import timezone
 
+from accounts import phones
 from accounts.activity import Actor
 from accounts.problems import Problem
-from whatsapp import linking
+from whatsapp import linking, pairing
 from whatsapp.models import Account
 
 
 def longest_wait() -> int:
     """Seconds: ten less than an attempt takes, so that callers who wait so long get an answer."""
     return max(1, settings.WHATSAPP_LINK_SECONDS - 10)
+
+
+def phone_to_link(account: Account, text: str | None) -> str:
+    """The phone on which a code is to be typed in, E.164; empty for none. Raises `Problem`."""
+    if not text:
+        return ""
+    try:
+        return phones.parse(text, region=account.tenant.region)
+    except phones.BadPhone as error:
+        raise Problem.of_field("phoneNumber", error.code, str(error)) from error
+
+
+def code_to_type(account: Account, *, seconds: float) -> str:
+    """The code for the account's `link_phone`; empty when none came in time. Raises `Problem`."""
+    found = pairing.wait(account, timeout=seconds)
+    if found is not None and found.error:
+        raise Problem(
+            502,
+            "no_pairing_code",
+            f"WhatsApp gave no code for this number ({found.error}): scan the QR code instead.",
+        )
+    return found.code if found is not None else ""
 
 
 def wait_for_code(account: Account, *, actor: Actor, seconds: float) -> linking.PublishedQr | None:

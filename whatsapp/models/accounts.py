@@ -106,6 +106,12 @@ class Account(Paced, models.Model):
     status_reason = models.CharField(max_length=200, blank=True)
     status_changed_at = models.DateTimeField(null=True, blank=True)
     link_requested_at = models.DateTimeField(null=True, blank=True)
+    link_phone = models.CharField(
+        max_length=16,
+        blank=True,
+        db_default="",
+        help_text=_("While it is being linked: the phone on which a code is to be typed in."),
+    )
     logout_requested_at = models.DateTimeField(
         null=True, blank=True, help_text=_("Set until a worker has logged the device out.")
     )
