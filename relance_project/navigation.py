@@ -39,9 +39,12 @@ SIDEBAR: list[dict[str, Any]] = [
         "title": "WhatsApp",
         "items": [
             _link(_("Accounts"), "whatsapp_account", "smartphone"),
+            _link(_("Conversations"), "whatsapp_chat", "forum"),
             _link(_("Messages"), "whatsapp_message", "send"),
             _link(_("Incoming"), "whatsapp_incoming", "inbox"),
             _link(_("Contacts"), "whatsapp_contact", "contacts"),
+            _link(_("Chat agents"), "whatsapp_chatagent", "smart_toy"),
+            _link(_("Agents’ log"), "whatsapp_agentturn", "quickreply"),
             _link(_("Media"), "whatsapp_media", "image"),
             _link(_("Usage"), "whatsapp_usage", "bar_chart"),
             _link(_("Leases"), "whatsapp_lease", "lock_clock"),

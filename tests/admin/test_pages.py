@@ -16,8 +16,12 @@ from campaigns.models import Delivery, Payment, Recipient, Template
 from tests import factories
 from whatsapp import media
 from whatsapp.models import (
+    AgentRule,
+    AgentSession,
+    AgentTurn,
     Attempt,
     Chat,
+    ChatAgent,
     ConsentEntry,
     Contact,
     Group,
@@ -97,7 +101,10 @@ def fill_conversation(contact, account, message, *, n, now):
     )  # fmt: skip
     GroupMember.objects.create(group=group, contact=contact, seen_at=now)
     MessageReceipt.objects.create(message=message, participant=f"{n}@lid", contact=contact)
-    Chat.objects.create(tenant=account.tenant, account=account, contact=contact, started_at=now)
+    chat = Chat.objects.create(
+        tenant=account.tenant, account=account, contact=contact, started_at=now
+    )
+    fill_agent(chat, n=n, now=now)
     emit(
         tenant_id=account.tenant_id, event="message.sent", object_type="message",
         object_id=message.public_id, contact_id=contact.pk, data={"name": slug}, now=now,
@@ -106,6 +113,17 @@ def fill_conversation(contact, account, message, *, n, now):
         contact=contact, at=now, what="opted_in", how="import", note=f"note of {slug}",
         actor_name=f"owner of {slug}",
     )  # fmt: skip
+
+
+def fill_agent(chat, *, n, now):
+    slug = chat.tenant.slug
+    agent = ChatAgent.objects.create(tenant=chat.tenant, name=f"Agent {n} of {slug}")
+    AgentRule.objects.create(agent=agent, keywords=[f"price of {slug}"], answer=f"From {slug}")
+    session = AgentSession.objects.create(chat=chat, agent=agent, started_at=now, last_at=now)
+    incoming = Incoming.objects.filter(contact=chat.contact).latest("pk")
+    AgentTurn.objects.create(
+        incoming=incoming, chat=chat, agent=agent, session=session, created_at=now
+    )
 
 
 def fill_broadcast(contact, account, *, n, now):

@@ -72,6 +72,13 @@ class AccountQuestions(QuestionFilter):
 class AccountForm(OfCompany):
     person = "owner"
 
+    def clean(self) -> dict[str, Any]:
+        data = super().clean()
+        agent = data.get("agent")
+        if agent is not None and self.tenant is not None and agent.tenant_id != self.tenant.pk:
+            self.add_error("agent", _("This agent does not belong to the company."))
+        return data
+
 
 @admin.register(Account)
 class AccountAdmin(TenantScoped, ConsoleAdmin):
@@ -90,7 +97,7 @@ class AccountAdmin(TenantScoped, ConsoleAdmin):
     change_form_outer_before_template = "admin/whatsapp/account/panel.html"
     readonly_fields = ["created_at"]
     fieldsets = [
-        (None, {"fields": ["tenant", "name", "owner", "enabled"]}),
+        (None, {"fields": ["tenant", "name", "owner", "agent", "enabled"]}),
         (_("Limits"), {"fields": LIMITS}),
         (_("Pace"), {"fields": numbers.PACE}),
     ]
