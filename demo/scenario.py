@@ -19,8 +19,9 @@ from django.utils import timezone
 from accounts.models import Membership, ServiceKey, Tenant, User
 from accounts.signed import sign_request
 from campaigns.csv_source import CsvSource
+from campaigns.import_report import ReferralReport
 from campaigns.models import Referral, Referrer, Target
-from campaigns.referrals import ImportReport, import_rows
+from campaigns.referrals import import_rows
 from whatsapp.simulator.client import SimulatorControl, SimulatorControlError
 
 TENANT = "demo"
@@ -75,7 +76,7 @@ def invent_people() -> Cast:
     return Cast(tenant, admin, referrers, key.key_id, secret)
 
 
-def import_referrals(tenant: Tenant, path: Path, *, copy: Path) -> ImportReport:
+def import_referrals(tenant: Tenant, path: Path, *, copy: Path) -> ReferralReport:
     """Import the file as ``manage.py import_referrals`` does; in `copy`, should dates be shifted.
 
     Its dates are those of one week: where that week has not come yet by this machine's clock, they

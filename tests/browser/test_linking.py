@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -120,3 +121,20 @@ def test_a_page_that_never_gets_ready_is_told_and_frees_the_browser(
     simulator.config(boot="ok")
     settings.WHATSAPP_LINK_SECONDS = 120
     relance.link(simulator)
+
+
+def test_who_cannot_scan_types_a_code_in_on_the_phone(
+    relance: Relance, simulator: SimulatorControl
+) -> None:
+    relance.start()
+    assert relance.connect().json()["data"]["status"] == "pending"
+    address = f"/api/v1/accounts/{relance.account.pk}/connect"
+
+    shown = relance.api.post(address, {"phoneNumber": PHONE}, format="json").json()
+
+    assert re.fullmatch(r"[1-9A-Z]{4}-[1-9A-Z]{4}", shown["pairingCode"])
+    assert shown["qr"]["text"].startswith("2@")
+    simulator.enter_code(PHONE, shown["pairingCode"], name="Amina")
+    eventually(relance.is_connected)
+    assert relance.status()["phoneNumber"] == PHONE
+    assert relance.account.link_phone == ""
