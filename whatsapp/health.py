@@ -97,7 +97,7 @@ WITH account AS (
     SELECT account.id, count(DISTINCT contact_id) AS replied
     FROM account JOIN whatsapp_incoming AS incoming ON incoming.account_id = account.id
          AND incoming.sent_at > account.since
-    WHERE NOT from_me AND contact_id IS NOT NULL
+    WHERE NOT from_me AND contact_id IS NOT NULL AND chat_id NOT LIKE '%%@g.us'
     GROUP BY account.id
 ), away AS (
     SELECT account.id,

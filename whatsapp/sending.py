@@ -187,10 +187,12 @@ def _commit_to(
                   AND message.due_at <= %(now)s
                   AND NOT EXISTS (SELECT FROM whatsapp_contact AS contact
                                   WHERE contact.id = message.contact_id
-                                    AND ((contact.opted_out_at IS NOT NULL
-                                          AND message.origin <> 'system')
-                                         OR (contact.source = 'group'
-                                             AND contact.lawful_basis = '')))
+                                    -- As `Message.obstacle`: what that lets pass and this does
+                                    -- not would be due, and refused, for ever.
+                                    AND CASE WHEN contact.opted_out_at IS NOT NULL
+                                             THEN message.origin <> 'system'
+                                             ELSE contact.source = 'group'
+                                                  AND contact.lawful_basis = '' END)
                 RETURNING message.id, message.attempts_made
             ), noted AS (
                 INSERT INTO whatsapp_attempt (message_id, account_id, number, fence, worker, wa_id,

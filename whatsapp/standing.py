@@ -1,7 +1,8 @@
 """How an account and somebody it is to write to stand: who wrote to whom before.
 
 A chat is new when the account has never sent to this person, nor heard from them. What was tried
-and did not arrive begins no chat: it is new until WhatsApp's server has taken a message.
+and did not arrive begins no chat: it is new until WhatsApp's server has taken a message. Nor does
+what they write into a group.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ IS_NEW = """
     message.contact_id IS NOT NULL
     AND NOT EXISTS (SELECT FROM whatsapp_incoming AS incoming
                     WHERE incoming.contact_id = message.contact_id
-                      AND incoming.account_id = message.account_id)
+                      AND incoming.account_id = message.account_id
+                      AND incoming.chat_id NOT LIKE '%%@g.us')
     AND NOT EXISTS (SELECT FROM whatsapp_message AS earlier
                     WHERE earlier.contact_id = message.contact_id
                       AND earlier.account_id = message.account_id
@@ -51,9 +53,11 @@ class Standing:
 
 def with_standing(messages: QuerySet[Message]) -> QuerySet[Message]:
     """The same messages with what `standing` wants, read by the same query."""
-    incoming = Incoming.objects.filter(
-        account=OuterRef("account"), contact=OuterRef("contact")
-    ).order_by()
+    incoming = (
+        Incoming.objects.filter(account=OuterRef("account"), contact=OuterRef("contact"))
+        .exclude(chat_id__endswith="@g.us")
+        .order_by()
+    )
     arrived = Message.objects.filter(
         account=OuterRef("account"), contact=OuterRef("contact"), state__in=Message.ARRIVED
     ).order_by()

@@ -153,7 +153,7 @@ def _replies(tenant_id: int, *, since: datetime, until: datetime) -> tuple[int, 
             SELECT count(*), count(*) FILTER (WHERE EXISTS (
                 SELECT FROM whatsapp_incoming AS incoming
                 WHERE incoming.contact_id = written.contact_id AND NOT incoming.from_me
-                  AND incoming.group_id IS NULL
+                  AND incoming.chat_id NOT LIKE '%%@g.us'
                   AND incoming.sent_at >= written.first AND incoming.sent_at < %(until)s))
             FROM (SELECT contact_id, min(sent_at) AS first
                   FROM whatsapp_message

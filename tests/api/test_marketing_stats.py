@@ -75,6 +75,17 @@ def test_who_wrote_before_we_did_has_not_replied(acme, account):
     assert stats(acme)["rates"]["reply"] == 0
 
 
+def test_what_somebody_wrote_into_a_group_nobody_has_looked_for_is_no_reply(acme, account):
+    person = contact(acme, 1)
+    message(account, person, "read")
+    Incoming.objects.create(
+        account=account, contact=person, wa_id="w", chat_id="1@g.us", kind="chat", body="Oui",
+        sent_at=NOW - dt.timedelta(hours=1), received_at=NOW,
+    )  # fmt: skip
+
+    assert stats(acme)["rates"]["reply"] == 0
+
+
 def test_groups_and_contacts_are_counted_by_what_one_may_do_with_them(acme, account):
     contact(acme, 1)
     contact(acme, 2, opted_out_at=NOW)

@@ -39,7 +39,7 @@ def wrote(account, phone, *, ago=timedelta(minutes=1), **fields) -> None:
         account=account,
         contact=contact,
         wa_id=f"false_{phone}_{Incoming.objects.count()}",
-        chat_id=f"{phone[1:]}@c.us",
+        chat_id=fields.pop("chat_id", f"{phone[1:]}@c.us"),
         phone=phone,
         kind="chat",
         sent_at=timezone.now() - ago,
@@ -260,6 +260,23 @@ def test_a_chat_is_new_until_something_has_arrived(linked, world, worker, write)
     assert Usage.objects.get().new_chats == 2
 
 
+def test_who_only_writes_into_a_group_is_a_new_chat_all_the_same(
+    linked, worker, write, settings
+):
+    settings.WHATSAPP_NEW_CHATS = 0
+    message = write(linked, ANA)
+    wrote(linked, ANA, chat_id="1203@g.us")
+    worker.drive(linked)
+    assert state_of(message) == State.QUEUED
+    assert message.error_code == pace.NEW_CHATS
+
+    held = worker.pool.get(linked.pk).held
+    day = limits.today(linked.tenant, now=timezone.now())
+    with pytest.raises(sending.Refused, match="new_chats"):
+        Message.objects.filter(pk=message.pk).update(due_at=timezone.now())
+        sending.intend(message, Outgoing("a@c.us", "true_a@c.us_1"), held=held, day=day)
+
+
 def test_the_intent_refuses_a_new_chat_over_the_budget_whatever_was_read_before(
     linked, worker, write, settings
 ):
@@ -358,6 +375,9 @@ def test_the_question_who_is_at_the_limit_knows_warm_up_and_health(
     account.refresh_from_db()
     usage = Usage.objects.create(account=account, day=today, count=account.limit_on(today))
     at_limit = Account.objects.at_limit(now=timezone.now())
+    if share == 0:
+        assert not at_limit  # it rests, which is another reason
+        return
     assert list(at_limit) == [account]
     if usage.count:
         Usage.objects.update(count=usage.count - 1)

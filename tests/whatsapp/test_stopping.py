@@ -72,6 +72,18 @@ def test_a_stop_is_confirmed_once_and_nothing_else_is_sent(linked, world, worker
     assert len(world.record) == 1
 
 
+def test_somebody_known_from_a_group_only_gets_the_confirmation_and_nobody_waits_for_them(
+    linked, world, worker, tenant, write
+):
+    ids = contacts.ensure(tenant_id=tenant.pk, people={ANA: "Ana"}, source="group")
+    world.inbound(ACCOUNT, ANA, "STOP")
+    worker.settle()
+    write(linked, "+33639980101", body="Bonjour")
+    worker.drive(linked)
+    assert Contact.objects.get(pk=ids[ANA]).obstacle == "opted_out"
+    assert len(said(world)) == 2
+
+
 def test_the_confirmation_is_the_companys_in_the_contacts_language(linked, world, worker, tenant):
     tenant.stop_confirmation = {"fr": "Entendu.", "en": "Understood."}
     tenant.save()

@@ -332,7 +332,8 @@ def _chats(account: Account, limit: int) -> list[dict[str, Any]]:
                 "metadata": {"whatsapp_phone": phone or None, "channel": "whatsapp"},
             },
         )
-        role = "user" if isinstance(said, Incoming) else "assistant"
+        theirs = isinstance(said, Incoming) and not said.from_me
+        role = "user" if theirs else "assistant"
         chat["messages"].append({"role": role, "content": said.body, "timestamp": said.sent_at})
     return list(chats.values())
 
