@@ -260,9 +260,7 @@ def test_a_chat_is_new_until_something_has_arrived(linked, world, worker, write)
     assert Usage.objects.get().new_chats == 2
 
 
-def test_who_only_writes_into_a_group_is_a_new_chat_all_the_same(
-    linked, worker, write, settings
-):
+def test_who_only_writes_into_a_group_is_a_new_chat_all_the_same(linked, worker, write, settings):
     settings.WHATSAPP_NEW_CHATS = 0
     message = write(linked, ANA)
     wrote(linked, ANA, chat_id="1203@g.us")
@@ -272,8 +270,8 @@ def test_who_only_writes_into_a_group_is_a_new_chat_all_the_same(
 
     held = worker.pool.get(linked.pk).held
     day = limits.today(linked.tenant, now=timezone.now())
+    Message.objects.filter(pk=message.pk).update(due_at=timezone.now())
     with pytest.raises(sending.Refused, match="new_chats"):
-        Message.objects.filter(pk=message.pk).update(due_at=timezone.now())
         sending.intend(message, Outgoing("a@c.us", "true_a@c.us_1"), held=held, day=day)
 
 
