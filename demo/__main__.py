@@ -30,7 +30,7 @@ from rich.console import Console  # noqa: E402
 
 from campaigns import sequences  # noqa: E402
 from campaigns.models import Target  # noqa: E402
-from demo import processes, progress, scenario, verdict  # noqa: E402
+from demo import conversations, processes, progress, scenario, verdict  # noqa: E402
 from demo.stage import FIRST_PORT, REFERRALS, SEQUENCE, STEPS  # noqa: E402
 from whatsapp.models import Message  # noqa: E402
 from whatsapp.simulator.client import SimulatorControl, SimulatorControlError  # noqa: E402
@@ -102,6 +102,7 @@ class Play:
         self.supervisor = processes.Supervisor(logs=directory / "log", environment=os.environ)
         self.control = SimulatorControl(self.simulator_url)
         self.payments: list[scenario.Payment] = []
+        self.scenes: list[conversations.Scene] = []
         self.api = scenario.Api(f"http://127.0.0.1:{self.port}")
 
     def close(self) -> None:
@@ -121,13 +122,22 @@ class Play:
         with self.step("four accounts linked: the simulator scanned the codes our API returned"):
             self.link_everybody(cast)
         finished = self.follow(cast)
-        found = verdict.judge(cast.tenant, self.control.messages())
+        found = self.judge(cast)
         verdict.show(found, self.console)
         self.addresses(cast)
         passed = found.passed and finished
         words = "[bold green]passed[/]" if passed else "[bold red]failed[/]"
         self.console.print(f"{words} after {time.monotonic() - self.began:.0f} s")
         return passed
+
+    def judge(self, cast: scenario.Cast) -> verdict.Verdict:
+        """The sequence by account, then each scene."""
+        record = self.control.messages()
+        found = verdict.judge(cast.tenant, record, apart=conversations.ids_of(self.scenes))
+        for scene in self.scenes:
+            found.scenes[scene.name], wrong = conversations.judge(scene, record)
+            found.details += wrong
+        return found
 
     def start(self) -> None:
         """All processes, at once; the database is made meanwhile."""
@@ -183,6 +193,9 @@ class Play:
         delay = int(os.environ["RELANCE_DEMO_STEP_SECONDS"])
         deadline = STEPS * delay + 180
 
+        def everybody_is_followed(now: progress.Look) -> bool:
+            return now.total.enrolled >= self.targets and now.total.sent > 0
+
         def half_way(now: progress.Look) -> bool:
             return now.total.enrolled >= self.targets and (
                 now.total.sent >= self.targets * STEPS // 2
@@ -190,14 +203,18 @@ class Play:
 
         def ended(now: progress.Look) -> bool:
             total = now.total
-            return total.enrolled >= self.targets and not now.followed and not total.queued
+            if total.enrolled < self.targets or now.followed or total.queued:
+                return False
+            return all(scene.is_over for scene in self.scenes)
 
         with progress.Progress(self.console, cast.tenant) as shown:
+            shown.until(everybody_is_followed, seconds=deadline)
+            self.scenes = conversations.begin(self.api, cast, self.control)
             shown.until(half_way, seconds=deadline)
             for external_id in scenario.choose_payers(cast.tenant):
                 self.payments.append(scenario.pay(self.api, cast, external_id))
             latest = shown.until(ended, seconds=deadline)
-            done = ended(latest)
+            done = ended(latest) and all(scene.is_over for scene in self.scenes)
             # Receipts come after the sends: nothing waits for them, but people like to see them.
             shown.until(lambda now: now.total.read >= now.total.sent, seconds=RECEIPT_SECONDS)
         for paid in self.payments:
@@ -230,6 +247,8 @@ class Play:
         base = f"http://127.0.0.1:{self.port}"
         self.console.print(
             f"admin      {base}/admin/   user {cast.admin.name}, password {cast.admin.password}\n"
+            f"marketing  {base}/admin/   user {cast.marketing.name}, "
+            f"password {cast.marketing.password}\n"
             f"referrer   {base}/   user {cast.referrers[0].name}, "
             f"password {cast.referrers[0].password}\n"
             f"API        {base}/api/docs/   the same user\n"

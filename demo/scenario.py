@@ -16,6 +16,7 @@ import httpx
 from django.db.models import F
 from django.utils import timezone
 
+from accounts.findings import ImportReport
 from accounts.models import Membership, ServiceKey, Tenant, User
 from accounts.signed import sign_request
 from campaigns.csv_source import CsvSource
@@ -53,18 +54,22 @@ class Cast:
 
     tenant: Tenant
     admin: Person
+    marketing: Person
     referrers: tuple[Person, ...]
     key_id: str
     key_secret: str
 
 
 def invent_people() -> Cast:
-    """A company, a superuser, four referrers who may log in, and a payment service."""
+    """A company, a superuser, somebody of marketing, four referrers, and a payment service."""
     tenant = Tenant.objects.create(
         slug=TENANT, name="Demo", payment_link="https://pay.invalid/{{external_id}}"
     )
     admin = Person("admin", secrets.token_urlsafe(12))
     User.objects.create_superuser(admin.name, password=admin.password)
+    marketing = Person("mona", secrets.token_urlsafe(12))
+    manager = User.objects.create_user(marketing.name, password=marketing.password, is_staff=True)
+    Membership.objects.create(tenant=tenant, user=manager, role=Membership.Role.MANAGER)
     referrers = tuple(Person(name, secrets.token_urlsafe(12)) for name in PHONES)
     for person in referrers:
         user = User.objects.create_user(person.name, password=person.password)
@@ -73,7 +78,7 @@ def invent_people() -> Cast:
             tenant=tenant, external_id=person.name, name=person.name.title(), user=user
         )
     key, secret = ServiceKey.issue(tenant=tenant, name="payments")
-    return Cast(tenant, admin, referrers, key.key_id, secret)
+    return Cast(tenant, admin, marketing, referrers, key.key_id, secret)
 
 
 def import_referrals(tenant: Tenant, path: Path, *, copy: Path) -> ReferralReport:

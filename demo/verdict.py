@@ -13,7 +13,7 @@ from __future__ import annotations
 import bisect
 import datetime as dt
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 
 from rich.console import Console
@@ -48,14 +48,15 @@ class Tally:
 
 @dataclass(slots=True)
 class Verdict:
-    """Figures by account name, and what is behind those that are not 0."""
+    """Figures by account name and by scene, and what is behind those that are not 0."""
 
     accounts: dict[str, Tally]
+    scenes: dict[str, Tally] = field(default_factory=dict)
     details: list[str] = field(default_factory=list)
 
     @property
     def total(self) -> Tally:
-        return sum(self.accounts.values(), Tally())
+        return sum([*self.accounts.values(), *self.scenes.values()], Tally())
 
     @property
     def passed(self) -> bool:
@@ -63,8 +64,13 @@ class Verdict:
         return self.total.clean and self.total.expected > 0 and not self.details
 
 
-def judge(tenant: Tenant, record: Iterable[RecordedMessage]) -> Verdict:
-    """Compare the simulator's `record` with the database."""
+def judge(
+    tenant: Tenant, record: Iterable[RecordedMessage], *, apart: Collection[str] = ()
+) -> Verdict:
+    """Compare the simulator's `record` with the database.
+
+    Messages with the stanza ids of `apart` belong to no sequence: they count for limits only.
+    """
     accounts = Account.objects.filter(tenant=tenant).select_related("tenant").order_by("name")
     verdict = Verdict({account.name: Tally() for account in accounts})
     by_phone = {account.phone.lstrip("+"): account for account in accounts if account.phone}
@@ -79,7 +85,7 @@ def judge(tenant: Tenant, record: Iterable[RecordedMessage]) -> Verdict:
     for account in accounts:
         tally = verdict.accounts[account.name]
         mine = arrived[account.pk]
-        tally.received = len(mine)
+        tally.received = sum(message.id not in apart for message in mine)
         in_time, late = _intents_of_leavers(account)
         _expected_and_lost(account, mine, in_time, tally, verdict.details)
         tally.twice = _twice(account, mine, verdict.details)
@@ -163,9 +169,10 @@ def _twice(account: Account, arrived: Sequence[RecordedMessage], details: list[s
         (phone.lstrip("+"), body)
         for phone, body in Message.objects.filter(account=account)
         .exclude(wa_id="")
+        .exclude(contact=None)
         .values_list("contact__phone", "body")
     )
-    seen = Counter((message.to, message.body) for message in arrived)
+    seen = Counter((message.to, message.body) for message in arrived if message.to)
     for (to, body), count in seen.items():
         if count > meant[to, body]:
             again += count - meant[to, body]
@@ -214,6 +221,10 @@ def show(verdict: Verdict, console: Console) -> None:
     for column in fields(Tally):
         table.add_column(column.name.replace("_", " "), justify="right")
     for name, tally in verdict.accounts.items():
+        table.add_row(name, *_cells(tally))
+    if verdict.scenes:
+        table.add_section()
+    for name, tally in verdict.scenes.items():
         table.add_row(name, *_cells(tally))
     table.add_section()
     table.add_row("all", *_cells(verdict.total))

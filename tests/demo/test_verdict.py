@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from typing import Any
 
 import pytest
 
 from campaigns.models import Delivery, Target
-from demo import verdict
+from demo import conversations, verdict
 from tests.factories import NOW, make_campaign, make_referral, make_referrer, make_target
-from whatsapp.models import Account, Attempt, Contact, Message
+from whatsapp.models import Account, Attempt, Contact, Incoming, Message
 from whatsapp.simulator.client import RecordedMessage
 
 pytestmark = pytest.mark.django_db
@@ -185,3 +186,74 @@ def test_an_intent_after_the_exit_is_after_payment(account: Account, payer: Targ
     found = verdict.judge(payer.tenant, arrived(account))
     assert found.total.after_payment == 1
     assert not found.passed
+
+
+# ------------------------------------------------------------------- what belongs to no sequence
+
+
+@pytest.fixture
+def scene(account: Account, target: Target) -> conversations.Scene:
+    """An answer of an agent, that arrived, to a question that was stored."""
+    contact = Contact.objects.get(phone=target.phone)
+    Incoming.objects.create(
+        account=account, contact=contact, wa_id="false_q", chat_id="q", kind="chat",
+        body="Question ?", sent_at=NOW, received_at=NOW,
+    )  # fmt: skip
+    Message.objects.create(
+        tenant=account.tenant, account=account, contact=contact, idempotency_key="agent:1",
+        content_hash="-", body="Answer", due_at=NOW, state="sent", sent_at=NOW, origin="agent",
+        wa_id="true_q_3EB0ANSWER",
+    )  # fmt: skip
+    return conversations.Scene(
+        "a question", account, heard=["Question ?"],
+        expected=lambda: Message.objects.filter(origin="agent"),
+    )  # fmt: skip
+
+
+def test_a_scene_counts_apart_from_the_sequence(account: Account, scene) -> None:
+    record = arrived(account)
+    apart = conversations.ids_of([scene])
+
+    found = verdict.judge(account.tenant, record, apart=apart)
+    tally, wrong = conversations.judge(scene, record)
+
+    assert figures(found) == (2, 2, 0, 0, 0, 0)
+    assert (tally.expected, tally.received, tally.lost, tally.twice) == (1, 1, 0, 0)
+    assert wrong == []
+
+
+def test_an_answer_that_never_arrived_is_lost(account: Account, scene) -> None:
+    record = [one for one in arrived(account) if one.body != "Answer"]
+
+    tally, _wrong = conversations.judge(scene, record)
+
+    assert (tally.received, tally.lost) == (0, 1)
+
+
+def test_two_answers_to_one_question_are_twice(account: Account, scene) -> None:
+    answer = Message.objects.get(origin="agent")
+    answer.pk, answer.public_id = None, uuid.uuid4()
+    answer.idempotency_key, answer.wa_id = "agent:2", "true_q_3EB0AGAIN"
+    answer.save()
+
+    tally, _wrong = conversations.judge(scene, arrived(account))
+
+    assert tally.twice == 1
+
+
+def test_a_question_that_was_not_stored_fails_the_scene(account: Account, scene) -> None:
+    Incoming.objects.all().delete()
+
+    _tally, wrong = conversations.judge(scene, arrived(account))
+
+    assert wrong == ["a question: what was written is stored 0 times"]
+
+
+def test_whoever_said_stop_and_is_still_followed_fails_the_scene(
+    account: Account, target: Target, scene
+) -> None:
+    scene.ended = target
+
+    _tally, (wrong,) = conversations.judge(scene, arrived(account))
+
+    assert "still completed" in wrong
