@@ -48,6 +48,7 @@ log = structlog.get_logger(__name__)
 Status = Account.Status
 
 TYPING_CALL_SECONDS = 5.0
+LOOK_SECONDS = 5.0  # between two looks at what is asked of an account that sends without end
 STUCK_CHATS = 8  # postponed sends to chats that are stuck, until the browser is replaced
 
 
@@ -106,7 +107,7 @@ def _work(pool: SessionPool, account: Account, session: Session) -> None:
         _recover(session)
         if not session.caught_up:
             _catch_up(session)
-        discovery.look(session, account)
+        _look(session, account)
         _send_due(pool, session)
         _save_if_due(session)
     except limits.Unavailable as error:
@@ -141,6 +142,11 @@ def show_typing(pool: SessionPool, incoming_id: int) -> None:
         )
     except DriverError as error:
         log.info("typing not shown", account_id=session.account_id, code=error.code)
+
+
+def _look(session: Session, account: Account) -> None:
+    session.looked_at = time.monotonic()
+    discovery.look(session, account)
 
 
 def _catch_up(session: Session) -> None:
@@ -202,6 +208,8 @@ def _send_due(pool: SessionPool, session: Session) -> None:
         account = message.account
         if account.status != Status.CONNECTED or account.sending_paused_at or not account.enabled:
             return
+        if time.monotonic() - session.looked_at > LOOK_SECONDS:
+            _look(session, account)  # a long queue does not keep whoever asks waiting
         held = pace.hold(message, account, now=timezone.now())
         if held is not None and held.whole_account:
             return

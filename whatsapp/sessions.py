@@ -51,6 +51,7 @@ class Session:
     reconnects: int = 0  # looks at a page without a socket
     look_again: float | None = None  # monotonic; when to look at it next
     probed_at: float = field(default_factory=time.monotonic)
+    looked_at: float = 0.0  # monotonic; at what people want to know of its groups
     chats_stuck: int = 0  # times a chat was busy with a send nobody answered
     noted_group: int | None = None  # the browser's process group, as the lease knows it
     memory: int = 0  # bytes its browser took when it was last measured; 0: not yet

@@ -8,9 +8,10 @@ from django.utils import timezone
 from accounts.activity import Actor, Verb
 from accounts.models import Activity
 from tests.factories import DAY, NOW, make_account
-from whatsapp import contacts, groups, identities, suppression, tags, tasks
+from whatsapp import contacts, driving, groups, identities, suppression, tags, tasks
 from whatsapp.driver.base import GroupInfo, Member, Retryable
 from whatsapp.models import Account, Contact, Group, GroupMember
+from whatsapp.signals import message_changed
 
 AMINA, ZOE, BEN, LEA = "+33639980001", "+33639980100", "+33639980101", "+33639980102"
 OLGA = Actor("user", "olga")
@@ -68,6 +69,26 @@ def test_groups_are_discovered_with_what_the_account_may_do_there(
     assert rung == [linked.pk]
     asked = Activity.objects.get(verb=Verb.DISCOVERY_REQUESTED)
     assert (asked.actor_name, asked.subject_id) == ("olga", linked.pk)
+
+
+def test_groups_are_discovered_although_the_queue_has_no_end(
+    linked, worker, neighbours, write, monkeypatch
+):
+    monkeypatch.setattr(driving, "LOOK_SECONDS", 0.0)
+    first, last = write(linked), write(linked)
+
+    def ask(message, **_):
+        if message.pk == first.pk and message.state == "sent":
+            groups.request_discovery(linked, actor=OLGA, now=timezone.now())
+
+    message_changed.connect(ask)
+    try:
+        worker.drive(linked)
+    finally:
+        message_changed.disconnect(ask)
+
+    last.refresh_from_db()
+    assert Group.objects.get().discovered_at < last.sent_at
 
 
 def test_a_group_that_was_left_stays_with_its_labels_and_takes_no_message(
