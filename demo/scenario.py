@@ -16,7 +16,6 @@ import httpx
 from django.db.models import F
 from django.utils import timezone
 
-from accounts.findings import ImportReport
 from accounts.models import Membership, ServiceKey, Tenant, User
 from accounts.signed import sign_request
 from campaigns.csv_source import CsvSource
