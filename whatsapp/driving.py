@@ -284,6 +284,9 @@ def _prepare(session: Session, message: Message) -> _Prepared | None:
         return None
     if message.wa_id and _arrived_already(session, message):
         return None
+    if pace.known_absent(message, now=now):
+        outbox.fail_queued(message, code="not_on_whatsapp", error=str(NotOnWhatsApp()), now=now)
+        return None
     try:
         gathered = _gather(message)
         out = session.driver.prepare(

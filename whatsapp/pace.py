@@ -129,6 +129,22 @@ def typing_time(message: Message, account: Account) -> float:
     return min(account.longest_typing, FIRST_KEY + PER_KEY * len(message.body)).total_seconds()
 
 
+def known_absent(message: Message, *, now: datetime) -> bool:
+    """WhatsApp said not long ago that it does not know this number.
+
+    Asking for many such numbers is what gets an account restricted. (Of those it knows, a page has
+    the chat and does not ask.) Whoever tries a failed message again wants it asked anew.
+    """
+    contact = message.contact
+    return (
+        contact is not None
+        and contact.on_whatsapp is False
+        and contact.checked_at is not None
+        and now - contact.checked_at < dt.timedelta(days=settings.WHATSAPP_NUMBER_CHECK_DAYS)
+        and message.error_code != "not_on_whatsapp"
+    )
+
+
 def put_off(message: Message, held: Hold) -> bool:
     """Have a queued message wait until its hold ends. False when somebody was first."""
     done = Message.objects.filter(

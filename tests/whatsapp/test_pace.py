@@ -12,8 +12,9 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from whatsapp import driving, limits, linking, outbox, pace, quiet_hours, sending
+from whatsapp import driving, limits, linking, messages, outbox, pace, quiet_hours, sending
 from whatsapp.driver.base import Outgoing
+from whatsapp.driver.memory import MemoryDriver
 from whatsapp.models import Account, Contact, Incoming, Message, Usage
 
 State = Message.State
@@ -493,5 +494,60 @@ def test_a_message_is_sent_although_typing_could_not_be_shown(
 
     monkeypatch.setattr("whatsapp.driver.memory.MemoryDriver.typing", refuse)
     message = write(linked, ANA)
+    worker.drive(linked)
+    assert state_of(message) == State.SENT
+
+
+# ------------------------------------------------------------- numbers that are not on WhatsApp
+
+
+def asked(world, monkeypatch) -> list[str]:
+    """Whom the sessions asked WhatsApp for, from now on."""
+    found = []
+    find = MemoryDriver._find
+
+    def note(self, phone):
+        found.append(phone)
+        return find(self, phone)
+
+    monkeypatch.setattr(MemoryDriver, "_find", note)
+    return found
+
+
+def test_a_number_that_is_not_on_whatsapp_is_not_asked_for_again_and_again(
+    linked, world, worker, write, monkeypatch
+):
+    world.absent.add(ANA)
+    numbers = asked(world, monkeypatch)
+    first, second = write(linked, ANA), write(linked, ANA)
+    worker.drive(linked)
+    assert [state_of(m) for m in (first, second)] == [State.FAILED] * 2
+    assert second.error_code == "not_on_whatsapp"
+    assert numbers == [ANA]
+
+
+def test_it_is_asked_for_again_after_a_while(linked, world, worker, write, settings, monkeypatch):
+    settings.WHATSAPP_NUMBER_CHECK_DAYS = 30
+    Contact.objects.create(
+        tenant=linked.tenant,
+        phone=ANA,
+        on_whatsapp=False,
+        checked_at=timezone.now() - timedelta(days=31),
+    )
+    numbers = asked(world, monkeypatch)
+    message = write(linked, ANA)
+    worker.drive(linked)
+    assert state_of(message) == State.SENT
+    assert numbers == [ANA]
+    assert Contact.objects.get(phone=ANA).on_whatsapp is True
+
+
+def test_whoever_tries_a_message_again_has_its_number_asked_for_anew(linked, world, worker, write):
+    world.absent.add(ANA)
+    message = write(linked, ANA)
+    worker.drive(linked)
+    world.absent.clear()
+    message.refresh_from_db()
+    assert messages.retry(message, now=timezone.now())
     worker.drive(linked)
     assert state_of(message) == State.SENT
