@@ -7,8 +7,9 @@ class CampaignsConfig(AppConfig):
     verbose_name = _("Campaigns")
 
     def ready(self) -> None:
-        from campaigns import following, lawful_basis  # noqa: F401  connect to whatsapp.signals
-        from campaigns.broadcasts import tracking  # noqa: F401  connects to whatsapp.signals
+        # They connect to whatsapp.signals.
+        from campaigns import conversations, following, lawful_basis  # noqa: F401
+        from campaigns.broadcasts import tracking  # noqa: F401
         from relance_project import labels
 
         labels.translate()  # the models of every app are there by now

@@ -32,14 +32,19 @@ def create(
     name: str,
     default_language: str,
     first_delay: timedelta,
+    pause_on_reply: bool = False,
     actor: Actor = SYSTEM,
     now: datetime,
 ) -> Campaign:
     """A new campaign, switched off and without a step. Raises `Refused`."""
-    _check_language("defaultLanguage", default_language)
+    check_language("defaultLanguage", default_language)
     with transaction.atomic():
         campaign = Campaign(
-            tenant=tenant, name=name, default_language=default_language, first_delay=first_delay
+            tenant=tenant,
+            name=name,
+            default_language=default_language,
+            first_delay=first_delay,
+            pause_on_reply=pause_on_reply,
         )
         _save(campaign)
         _record(campaign, Verb.CAMPAIGN_CREATED, actor=actor, now=now)
@@ -52,6 +57,7 @@ def change(
     name: str | None = None,
     default_language: str | None = None,
     first_delay: timedelta | None = None,
+    pause_on_reply: bool | None = None,
     actor: Actor = SYSTEM,
     now: datetime,
 ) -> None:
@@ -60,8 +66,13 @@ def change(
     Raises `Refused`.
     """
     if default_language is not None:
-        _check_language("defaultLanguage", default_language)
-    wishes = {"name": name, "default_language": default_language, "first_delay": first_delay}
+        check_language("defaultLanguage", default_language)
+    wishes = {
+        "name": name,
+        "default_language": default_language,
+        "first_delay": first_delay,
+        "pause_on_reply": pause_on_reply,
+    }
     with transaction.atomic():
         current = _locked(campaign)
         changed = {
@@ -159,7 +170,7 @@ def write_template(
     now: datetime,
 ) -> Template:
     """What a step says in one language, and the file that goes along. Raises `Refused`."""
-    _check_language("language", language)
+    check_language("language", language)
     if wrong := texts.problem(body, step.campaign):
         raise Refused("text", "template", wrong)
     with transaction.atomic():
@@ -184,7 +195,8 @@ def remove_template(template: Template, *, actor: Actor = SYSTEM, now: datetime)
         template.delete()
 
 
-def _check_language(field: str, language: str) -> None:
+def check_language(field: str, language: str) -> None:
+    """Raises `Refused` for what is no language that a text can be in."""
     if language not in LANG_INFO or len(language) > LONGEST_LANGUAGE:
         raise Refused(field, "language", "write the code of a language: fr, en, pt-br")
 

@@ -170,6 +170,7 @@ def end_locked(
         next_due_at=None,
         open_message=None,
         paused_at=None,
+        paused_by="",
         hold="",
         hold_detail="",
     )

@@ -98,6 +98,17 @@ def _why(known: Background) -> str:
 
 
 def _paused(target: Target, *, since: str) -> str:
+    match target.paused_by:
+        case Target.PausedBy.REPLY:
+            return (
+                _("Paused %s because they answered: nothing is sent until somebody resumes them.")
+                % since
+            )
+        case Target.PausedBy.TAKEOVER:
+            return (
+                _("Paused %s because somebody took their chat over: they go on when that ends.")
+                % since
+            )
     paused = Activity.objects.filter(
         subject_type=Target._meta.label_lower, subject_id=target.pk, verb=Verb.TARGET_PAUSED
     )

@@ -96,6 +96,7 @@ def _advance(target: Target, number: int, *, slot_moved: bool, now: datetime) ->
         target.state = Target.State.COMPLETED
         target.ended_at = now
         target.next_due_at = target.paused_at = None
+        target.paused_by = ""
     else:
         if not slot_moved:
             target.slot_at += following.delay

@@ -1,8 +1,8 @@
 """What people do with somebody who is followed: hold them back, let them go on, take them out.
 
-A pause is a person's, apart from the holds that planning sets and mends by itself: nothing but
-`resume` ends it. The target keeps its step; a message that is queued already is held back, one that
-is being sent goes out.
+A pause is a person's, or follows from what was said in the chat (conversations.py), apart from the
+holds that planning sets and mends by itself: nothing but `resume` ends it. The target keeps its
+step; a message that is queued already is held back, one that is being sent goes out.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ from whatsapp.models import Message
 
 
 @deadlocks.retried
-def pause(target_ids: Iterable[int], *, actor: Actor = SYSTEM, now: datetime) -> int:
-    """Send nothing more to these until `resume`; returns how many were not paused before."""
+def pause(target_ids: Iterable[int], *, by: str = "", actor: Actor = SYSTEM, now: datetime) -> int:
+    """Send nothing more to these until `resume`; returns how many were not paused before.
+
+    `by` is a `Target.PausedBy`, or empty: by hand.
+    """
     with transaction.atomic():
         rows = _lock(target_ids, paused=False)
-        Target.objects.filter(pk__in=rows).update(paused_at=now)
+        Target.objects.filter(pk__in=rows).update(paused_at=now, paused_by=by)
         # After the rows are locked: planning has queued what it will, and nothing comes after.
         outbox.hold_back(_queued(rows))
         _record(rows, Verb.TARGET_PAUSED, actor, now)
@@ -50,7 +53,7 @@ def resume(target_ids: Iterable[int], *, actor: Actor = SYSTEM, now: datetime) -
                 """
                 UPDATE campaigns_target AS target
                 SET slot_at = slot_at + pause.length, next_due_at = next_due_at + pause.length,
-                    paused_at = NULL
+                    paused_at = NULL, paused_by = ''
                 FROM (
                     SELECT paused.id, greatest(
                         '0', least(%s, account.sending_paused_at) - paused.paused_at) AS length

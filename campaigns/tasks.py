@@ -7,7 +7,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts import uploads
-from campaigns import enrolment, people, planning, schedule, user_service
+from campaigns import conversations, enrolment, people, planning, schedule, user_service
 from campaigns.broadcasts import queueing
 
 
@@ -18,7 +18,9 @@ def enrol() -> None:
 
 @shared_task(name="campaigns.tasks.plan")
 def plan() -> None:
-    planning.plan(now=timezone.now())
+    now = timezone.now()
+    conversations.release(now=now)
+    planning.plan(now=now)
 
 
 @shared_task(name="campaigns.tasks.plan_broadcasts")

@@ -1,10 +1,12 @@
 from django.urls import path
 
-from campaigns.api import content, messages, people, referrals, stats, targets
+from campaigns.api import broadcasts, content, messages, people, referrals, segments, stats, targets
 
 _MESSAGE = "messages/<uuid:public_id>"
 _CAMPAIGN = "campaigns/<int:pk>"
 _TARGET = "targets/<int:pk>"
+_BROADCAST = "broadcasts/<int:pk>"
+_SEGMENT = "segments/<int:pk>"
 
 urlpatterns = [
     path("messages", messages.MessagesView.as_view(), name="messages"),
@@ -35,6 +37,36 @@ urlpatterns = [
         name="template",
     ),
     path("templates/preview", content.PreviewView.as_view(), name="preview"),
+    path("segments", segments.SegmentsView.as_view(), name="segments"),
+    path("segments/preview", segments.SegmentPreviewView.as_view(), name="segment-preview"),
+    path(_SEGMENT, segments.SegmentView.as_view(), name="segment"),
+    path(_SEGMENT + "/people", segments.SegmentPeopleView.as_view(), name="segment-people"),
+    path("broadcasts", broadcasts.BroadcastsView.as_view(), name="broadcasts"),
+    path(_BROADCAST, broadcasts.BroadcastView.as_view(), name="broadcast"),
+    path(
+        _BROADCAST + "/texts/<slug:language>",
+        broadcasts.BroadcastTextView.as_view(),
+        name="broadcast-text",
+    ),
+    path(
+        _BROADCAST + "/rehearsal",
+        broadcasts.BroadcastRehearsalView.as_view(),
+        name="broadcast-rehearsal",
+    ),
+    path(
+        _BROADCAST + "/recipients",
+        broadcasts.BroadcastRecipientsView.as_view(),
+        name="broadcast-recipients",
+    ),
+    path(_BROADCAST + "/start", broadcasts.BroadcastStartView.as_view(), name="broadcast-start"),
+    path(
+        _BROADCAST + "/withdraw",
+        broadcasts.BroadcastWithdrawView.as_view(),
+        name="broadcast-withdraw",
+    ),
+    path(_BROADCAST + "/pause", broadcasts.BroadcastPauseView.as_view(), name="broadcast-pause"),
+    path(_BROADCAST + "/resume", broadcasts.BroadcastResumeView.as_view(), name="broadcast-resume"),
+    path(_BROADCAST + "/cancel", broadcasts.BroadcastCancelView.as_view(), name="broadcast-cancel"),
     path("people/export", people.PersonExportView.as_view(), name="person-export"),
     path("people/delete", people.PersonDeleteView.as_view(), name="person-delete"),
     path("stats/messages", stats.StatsMessagesView.as_view(), name="stats-messages"),

@@ -472,6 +472,8 @@ SPECTACULAR_SETTINGS = {
         "MessageKind": "whatsapp.models.Message.Kind",
         "MessageState": "whatsapp.models.Message.State",
         "TargetState": "campaigns.models.Target.State",
+        "BroadcastState": "campaigns.models.Broadcast.State",
+        "RecipientState": "campaigns.models.Recipient.State",
         "TargetHold": "campaigns.models.Target.Hold",
         "Role": "accounts.models.Membership.Role",
         "ActorKind": "accounts.verbs.ActorKind",

@@ -47,6 +47,11 @@ def note_incoming(incoming: Incoming) -> Chat | None:
     return chat
 
 
+def note_outgoing(chat: Chat, *, now: datetime) -> None:
+    """Somebody, or an agent, has written there."""
+    Chat.objects.filter(pk=chat.pk).update(last_outgoing_at=now, unread=0)
+
+
 def mark_read(chat: Chat) -> None:
     """Somebody has looked at it."""
     Chat.objects.filter(pk=chat.pk, unread__gt=0).update(unread=0)

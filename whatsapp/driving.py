@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from whatsapp import (
     discovery,
+    downloads,
     inbox,
     leases,
     limits,
@@ -40,14 +41,13 @@ from whatsapp.driver.base import (
     Unknown,
 )
 from whatsapp.failpoints import failpoint
-from whatsapp.models import Account, AgentTurn, Contact, Group, Media, Message
+from whatsapp.models import Account, Contact, Group, Media, Message
 from whatsapp.sessions import NoSlot, Session, SessionPool
 
 log = structlog.get_logger(__name__)
 
 Status = Account.Status
 
-TYPING_CALL_SECONDS = 5.0
 LOOK_SECONDS = 5.0  # between two looks at what is asked of an account that sends without end
 STUCK_CHATS = 8  # postponed sends to chats that are stuck, until the browser is replaced
 
@@ -109,6 +109,7 @@ def _work(pool: SessionPool, account: Account, session: Session) -> None:
             _catch_up(session)
         _look(session, account)
         _send_due(pool, session)
+        downloads.fetch(session, busy=lambda: _is_wanted_elsewhere(pool, session))
         _save_if_due(session)
     except limits.Unavailable as error:
         log.warning("not sending", account_id=account.pk, why=str(error))
@@ -121,27 +122,12 @@ def _work(pool: SessionPool, account: Account, session: Session) -> None:
         log.warning("session trouble", account_id=account.pk, code=error.code)
 
 
-def show_typing(pool: SessionPool, incoming_id: int) -> None:
-    """Show "typing…" to whoever waits for an agent's answer, if this worker has the browser.
-
-    Beside whatever is being sent; nobody has to see it. It ends with the answer, or by itself.
-    """
-    turn = (
-        AgentTurn.objects.filter(pk=incoming_id, state=AgentTurn.State.ASKING)
-        .select_related("incoming", "agent")
-        .first()
-    )
-    session = pool.get(turn.incoming.account_id) if turn is not None else None
-    if turn is None or session is None or not session.usable:
-        return
-    try:
-        session.driver.typing(
-            turn.incoming.chat_id,
-            seconds=turn.agent.timeout_seconds,
-            deadline=TYPING_CALL_SECONDS,
-        )
-    except DriverError as error:
-        log.info("typing not shown", account_id=session.account_id, code=error.code)
+def _is_wanted_elsewhere(pool: SessionPool, session: Session) -> bool:
+    """Whether files have to wait: a message is due, or the worker stops."""
+    if outbox.next_due(session.account_id) is None:
+        return pool.stopping.is_set()
+    pool.wake(session.account_id)
+    return True
 
 
 def _look(session: Session, account: Account) -> None:

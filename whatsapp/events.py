@@ -26,7 +26,9 @@ def handle(pool: SessionPool, session: Session, event: base.Event) -> None:
         case base.Receipt():
             receipts.store_receipt(account_id, event)
         case base.Incoming():
-            inbox.store_incoming(account_id, event.message, now=now)
+            stored = inbox.store_incoming(account_id, event.message, now=now)
+            if stored and event.message.media is not None:
+                pool.wake(account_id)  # to fetch its file
             if session.caught_up:
                 # Events come in order, and what came before this session is stored.
                 inbox.note_heard(account_id, until=min(event.message.sent_at, now))

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
 from accounts import phones
 from accounts.activity import SYSTEM, Actor, Verb, record, record_each
-from whatsapp import contacts, doorbells, outbox, retention, suppression
+from whatsapp import chats, contacts, doorbells, outbox, retention, suppression
 from whatsapp.contents import CannotSend, Content
-from whatsapp.models import Account, Contact, Group, Incoming, Message
+from whatsapp.models import Account, Contact, Group, Incoming, Media, Message
 
-__all__ = ["CannotSend", "cancel", "move", "retry", "send_direct"]
+__all__ = ["CannotSend", "Fan", "cancel", "move", "retry", "send_direct", "send_to_each"]
 
-# Keys of sequences (campaigns/following.py): one used by hand would take a step's place.
-RESERVED = "target:"
+# Keys that Relance makes itself, of sequences for instance (campaigns/following.py): one used by
+# hand would take a step's place.
+RESERVED = ("target:", "broadcast:", "agent:", "stop:")
 # A time that has just passed is now: clocks and people are not that exact.
 JUST_NOW = dt.timedelta(minutes=5)
 FURTHEST = dt.timedelta(days=366)
@@ -34,6 +37,7 @@ def send_direct(
     due_at: datetime | None = None,
     idempotency_key: str,
     origin: str = Message.Origin.DIRECT,
+    labels: Mapping[str, str] | None = None,
     actor: Actor = SYSTEM,
     now: datetime,
 ) -> Message:
@@ -44,10 +48,7 @@ def send_direct(
     whatever became of the account or the person since. Raises `CannotSend`, and
     `outbox.IdempotencyConflict` for a key that stands for another content.
     """
-    if idempotency_key.startswith(RESERVED):
-        raise CannotSend(
-            "idempotencyKey", "reserved", f"keys that begin with “{RESERVED}” are Relance's own"
-        )
+    _check_key(idempotency_key)
     if isinstance(to, str):
         to = _read_phone(account, to)
     if due_at is not None:
@@ -67,7 +68,7 @@ def send_direct(
             to = Contact.objects.get(pk=ids[to])
         if quoted_wa_id and not repeated:
             _check_quote(account, to, quoted_wa_id)
-        message = outbox.queue(
+        message = _queue(
             tenant=account.tenant,
             account=account,
             contact=to if isinstance(to, Contact) else None,
@@ -78,10 +79,12 @@ def send_direct(
             scheduled_for=due_at,
             priority=PRIORITIES.get(Message.Origin(origin), outbox.DIRECT),
             origin=origin,
+            labels=dict(labels or {}),
             now=now,
             **content.fields,
         )
         if message.created_at == now:  # not one that an earlier call has queued
+            _take_over(message, actor=actor, now=now)
             record(
                 tenant_id=message.tenant_id,
                 verb=Verb.MESSAGE_QUEUED,
@@ -90,6 +93,135 @@ def send_direct(
                 now=now,
             )
     return message
+
+
+def _take_over(message: Message, *, actor: Actor, now: datetime) -> None:
+    """A person who writes to somebody now takes that chat over; a program or a timer does not."""
+    by_hand = actor.kind == "user" and message.origin == Message.Origin.DIRECT
+    if by_hand and message.contact is not None and message.scheduled_for is None:
+        chat = chats.open_chat(account=message.account, contact=message.contact, now=now)
+        chats.note_outgoing(chat, now=now)
+        chats.take_over(chat, actor=actor, now=now)
+
+
+@dataclass(frozen=True, slots=True)
+class Fan:
+    """What became of one message to many: rows that exist now, and who is left out, with why."""
+
+    messages: list[Message]
+    left_out: dict[int, str]  # contact id -> obstacle
+
+
+def send_to_each(
+    *,
+    account: Account,
+    to: Iterable[Contact],
+    content: Content,
+    due_at: Callable[[Contact], datetime | None] = lambda _contact: None,
+    idempotency_key: str,
+    labels: Mapping[str, str] | None = None,
+    actor: Actor = SYSTEM,
+    now: datetime,
+) -> Fan:
+    """Queue one message of its own to each contact, after sequences; `due_at` says when to whom.
+
+    All or none, in one transaction; the key of each is ``<key>:<contact id>``. The same call again
+    returns what the first has made, whoever would be meant by now. Whoever may not be written to
+    is left out. Raises `CannotSend` and `outbox.IdempotencyConflict` as `send_direct`.
+    """
+    _check_key(idempotency_key)
+    people = {f"{idempotency_key}:{contact.pk}": contact for contact in to}
+    with transaction.atomic():
+        suppression.hold(account.tenant)
+        rows = Message.objects.filter(tenant=account.tenant, idempotency_key__in=people)
+        before = {message.idempotency_key: message for message in rows}
+        left_out: dict[int, str] = {}
+        if before:
+            people = {key: people[key] for key in before}
+        else:
+            _check_account(account)
+            left_out = _obstacles(account, people.values())
+            people = {key: one for key, one in people.items() if one.pk not in left_out}
+        drafts = [
+            _draft(account, contact, content, due_at(contact), key, labels=labels, now=now)
+            for key, contact in people.items()
+        ]
+        if before:
+            for draft in drafts:
+                outbox.check_same(before[draft.idempotency_key], draft)
+        else:
+            for moment in {draft.scheduled_for for draft in drafts}:
+                _check_time(moment, now=now)
+            made = outbox.queue_batch(drafts, now=now)
+            record_each(
+                tenant_id=account.tenant_id,
+                verb=Verb.MESSAGE_QUEUED,
+                actor=actor,
+                model=Message,
+                ids=list(made.values()),
+                now=now,
+            )
+        return Fan(list(rows.all().order_by("pk")), left_out)
+
+
+def _draft(
+    account: Account,
+    contact: Contact,
+    content: Content,
+    due_at: datetime | None,
+    key: str,
+    *,
+    labels: Mapping[str, str] | None,
+    now: datetime,
+) -> outbox.Draft:
+    said = content.fields
+    media: Media | None = said.pop("media", None)
+    due_at = due_at.astimezone(dt.UTC) if due_at else None
+    return outbox.Draft(
+        tenant_id=account.tenant_id,
+        account_id=account.pk,
+        contact_id=contact.pk,
+        idempotency_key=key,
+        due_at=due_at or now,
+        scheduled_for=due_at,
+        media_id=media.pk if media else None,
+        priority=outbox.BROADCAST,
+        origin=Message.Origin.BROADCAST,
+        labels=dict(labels or {}),
+        **said,
+    )
+
+
+def _obstacles(account: Account, people: Iterable[Contact]) -> dict[int, str]:
+    """Why `account` may not write to some of these contacts, by their ids."""
+    people = list(people)
+    forgotten = suppression.suppressed(account.tenant, [one.phone for one in people if one.phone])
+    found = {}
+    for one in people:
+        if (one.phone and one.phone == account.phone) or (one.lid and one.lid == account.lid):
+            found[one.pk] = "own_number"
+        elif one.phone in forgotten:
+            found[one.pk] = "suppressed"
+        elif one.obstacle:
+            found[one.pk] = one.obstacle
+    return found
+
+
+def _queue(**fields: Any) -> Message:
+    try:
+        return outbox.queue(**fields)
+    except Message.DoesNotExist as error:
+        raise CannotSend(
+            "to", "gone", "this contact has just become one with another: send it again"
+        ) from error
+
+
+def _check_key(key: str) -> None:
+    if key.startswith(RESERVED):
+        begins = key.partition(":")[0]
+        raise CannotSend(
+            "idempotencyKey", "reserved", f"keys that begin with “{begins}:” are Relance's own"
+        )
 
 
 def _read_phone(account: Account, text: str) -> str:

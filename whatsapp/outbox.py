@@ -62,6 +62,7 @@ class Draft:
     quoted_wa_id: str = ""
     origin: str = ""
     scheduled_for: datetime | None = None
+    labels: dict[str, str] = field(default_factory=dict)
 
     @property
     def what(self) -> str:
@@ -98,15 +99,17 @@ def queue_batch(drafts: Sequence[Draft], *, now: datetime) -> dict[str, int]:
                 (public_id, tenant_id, account_id, contact_id, group_id, origin, idempotency_key,
                  content_hash, kind, body, content, media_id, quoted_wa_id, priority, due_at,
                  scheduled_for, state, error_code, error, attempts_made, retries, ack, wa_id,
-                 chat_id, created_at)
+                 chat_id, labels, created_at)
             SELECT gen_random_uuid(), d.tenant_id, d.account_id, d.contact_id, d.group_id,
                  d.origin, d.key, d.hash, d.kind, d.body, d.content, d.media_id, d.quoted,
-                 d.priority, d.due_at, d.scheduled_for, 'queued', '', '', 0, 0, 0, '', '', %s
+                 d.priority, d.due_at, d.scheduled_for, 'queued', '', '', 0, 0, 0, '', '',
+                 d.labels, %s
             FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[],
                         %s::text[], %s::text[], %s::text[], %s::text[], %s::jsonb[], %s::bigint[],
-                        %s::text[], %s::int[], %s::timestamptz[], %s::timestamptz[])
+                        %s::text[], %s::int[], %s::timestamptz[], %s::timestamptz[],
+                        %s::jsonb[])
                 AS d (tenant_id, account_id, contact_id, group_id, origin, key, hash, kind, body,
-                      content, media_id, quoted, priority, due_at, scheduled_for)
+                      content, media_id, quoted, priority, due_at, scheduled_for, labels)
             -- A contact that is being merged into another one waits here, and may be gone then:
             -- its foreign key is checked at commit only.
             WHERE d.contact_id IS NULL OR EXISTS (
@@ -132,6 +135,7 @@ def queue_batch(drafts: Sequence[Draft], *, now: datetime) -> dict[str, int]:
                 [d.priority for d in drafts],
                 [d.due_at for d in drafts],
                 [d.scheduled_for for d in drafts],
+                [json.dumps(d.labels) for d in drafts],
             ],
         )
         rows = cursor.fetchall()
@@ -172,11 +176,16 @@ def queue(
     with transaction.atomic():
         queue_batch([draft], now=now)
         message = Message.objects.get(tenant=tenant, idempotency_key=idempotency_key)
+    check_same(message, draft)
+    return message
+
+
+def check_same(message: Message, draft: Draft) -> None:
+    """Raises `IdempotencyConflict` when the key of `draft` stands for another content."""
     if message.content_hash != draft.content_hash:
         raise IdempotencyConflict(
-            f"idempotency key {idempotency_key!r} was used for another message: use a new key"
+            f"idempotency key {draft.idempotency_key!r} was used for another message: use a new key"
         )
-    return message
 
 
 def next_due(account_id: int) -> Message | None:

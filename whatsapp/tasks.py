@@ -30,6 +30,7 @@ from whatsapp import (
     health,
     leases,
     notices,
+    presence,
     remote,
     retention,
     sending,
@@ -85,7 +86,7 @@ def tell_ended(session_id: int) -> None:
 @shared_task(name=doorbells.SHOW_TYPING)
 def show_typing(incoming_id: int) -> None:
     """Show whoever waits for an agent's answer that somebody types. On browser workers only."""
-    driving.show_typing(the_pool(), incoming_id)
+    presence.show_typing(the_pool(), incoming_id)
 
 
 @shared_task(name=doorbells.DELIVER)

@@ -2,22 +2,33 @@
 
 from django.urls import path
 
-from whatsapp.api import marketing, stats
+from whatsapp.api import marketing, marketing_accounts, stats
 
 _ACCOUNT = "accounts/<int:pk>"
 urlpatterns = [
-    path("accounts", marketing.MarketingAccountsView.as_view(), name="marketing-accounts"),
-    path(_ACCOUNT, marketing.MarketingAccountView.as_view(), name="marketing-account"),
+    path("accounts", marketing_accounts.MarketingAccountsView.as_view(), name="marketing-accounts"),
+    path(_ACCOUNT, marketing_accounts.MarketingAccountView.as_view(), name="marketing-account"),
     path(
         f"{_ACCOUNT}/initialize",
-        marketing.MarketingInitializeView.as_view(),
+        marketing_accounts.MarketingInitializeView.as_view(),
         name="marketing-initialize",
     ),
-    path(f"{_ACCOUNT}/qr", marketing.MarketingQrView.as_view(), name="marketing-qr"),
+    path(f"{_ACCOUNT}/qr", marketing_accounts.MarketingQrView.as_view(), name="marketing-qr"),
     path(
         f"{_ACCOUNT}/disconnect",
-        marketing.MarketingDisconnectView.as_view(),
+        marketing_accounts.MarketingDisconnectView.as_view(),
         name="marketing-disconnect",
+    ),
+    path("messages", marketing.MarketingMessagesView.as_view(), name="marketing-messages"),
+    path(
+        "messages/<uuid:public_id>",
+        marketing.MarketingMessageView.as_view(),
+        name="marketing-message",
+    ),
+    path(
+        "messages/<uuid:public_id>/retry",
+        marketing.MarketingMessageRetryView.as_view(),
+        name="marketing-message-retry",
     ),
     path("stats", stats.StatsTotalsView.as_view(), name="marketing-stats"),
 ]

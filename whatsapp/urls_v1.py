@@ -1,6 +1,6 @@
 from django.urls import path
 
-from whatsapp.api import accounts, contacts, groups, media, pace, webhooks
+from whatsapp.api import accounts, chats, contacts, groups, media, pace, webhooks
 
 _CONTACT = "contacts/<int:pk>"
 
@@ -45,6 +45,12 @@ urlpatterns = [
     path("groups/<int:pk>", groups.GroupView.as_view(), name="group"),
     path("groups/<int:pk>/members", groups.GroupMembersView.as_view(), name="group-members"),
     path("groups/<int:pk>/scrape-contacts", groups.GroupScrapeView.as_view(), name="group-scrape"),
+    path("chats", chats.ChatsView.as_view(), name="chats"),
+    path("chats/<int:pk>", chats.ChatView.as_view(), name="chat"),
+    path("chats/<int:pk>/messages", chats.ChatMessagesView.as_view(), name="chat-messages"),
+    path("chats/<int:pk>/take-over", chats.ChatTakeOverView.as_view(), name="chat-take-over"),
+    path("chats/<int:pk>/give-back", chats.ChatGiveBackView.as_view(), name="chat-give-back"),
+    path("chats/<int:pk>/read", chats.ChatReadView.as_view(), name="chat-read"),
     path("webhooks", webhooks.WebhooksView.as_view(), name="webhooks"),
     path("webhooks/<int:pk>", webhooks.WebhookView.as_view(), name="webhook"),
     path("webhooks/<int:pk>/secret", webhooks.WebhookSecretView.as_view(), name="webhook-secret"),

@@ -44,7 +44,7 @@ class CampaignAdmin(TenantScoped, ConsoleAdmin):
     list_select_related = ["tenant"]
     search_fields = ["name"]
     autocomplete_fields = ["tenant"]
-    fields = ["tenant", "name", "default_language", "first_delay", "state_label"]
+    fields = ["tenant", "name", "default_language", "first_delay", "pause_on_reply", "state_label"]
     readonly_fields = ["state_label"]
     actions_detail = ["write_texts", "rehearse", "export", "activate", "deactivate"]
     actions_list = ["import_texts"]

@@ -113,7 +113,9 @@ class GridForm(ReferralForm):
         self.now = now
         self.stored = {day.number: day for day in texts.read(campaign)}
         self.spoken = self._languages()
-        self.numbers = sorted({*self.stored, *range(1, ROWS + 1)})
+        # An empty row follows the last one, however long the sequence is.
+        last = min(LAST_DAY, max(self.stored, default=0) + 1)
+        self.numbers = sorted({*self.stored, *range(1, ROWS + 1), last})
         self.initial["languages"] = ",".join(self.spoken)
         self.initial["version"] = texts.version(
             list(self.stored.values()), campaign.default_language

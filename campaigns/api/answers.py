@@ -282,6 +282,12 @@ class TargetAnswer(serializers.ModelSerializer[Target]):
     hold = serializers.ChoiceField(choices=Target.Hold.choices, allow_blank=True)
     holdDetail = serializers.CharField(source="hold_detail")
     pausedAt = serializers.DateTimeField(source="paused_at", allow_null=True)
+    pausedBy = serializers.ChoiceField(
+        source="paused_by",
+        choices=Target.PausedBy.choices,
+        allow_blank=True,
+        help_text="Empty: a person. `takeover` goes on by itself when the chat is given back.",
+    )
     stepsDone = serializers.IntegerField(source="steps_done")
     nextDueAt = serializers.DateTimeField(source="next_due_at", allow_null=True)
     lastSentAt = serializers.DateTimeField(source="last_sent_at", allow_null=True)
@@ -295,8 +301,8 @@ class TargetAnswer(serializers.ModelSerializer[Target]):
         model = Target
         fields = [
             "id", "campaign", "account", "referral", "referrer", "name", "phone", "state",
-            "exitReason", "hold", "holdDetail", "pausedAt", "stepsDone", "nextDueAt",
-            "lastSentAt", "openMessage", "enrolledAt", "endedAt",
+            "exitReason", "hold", "holdDetail", "pausedAt", "pausedBy", "stepsDone",
+            "nextDueAt", "lastSentAt", "openMessage", "enrolledAt", "endedAt",
         ]  # fmt: skip
         read_only_fields = fields
 

@@ -106,6 +106,7 @@ class CampaignsView(ContentRoute):
                 name=wishes["name"],
                 default_language=wishes.get("defaultLanguage") or self.tenant.default_language,
                 first_delay=wishes["firstDelaySeconds"],
+                pause_on_reply=wishes["pauseOnReply"],
                 actor=self.actor,
                 now=timezone.now(),
             )
@@ -140,6 +141,7 @@ class CampaignView(ContentRoute):
                 name=wishes.get("name"),
                 default_language=wishes.get("defaultLanguage"),
                 first_delay=wishes.get("firstDelaySeconds"),
+                pause_on_reply=wishes.get("pauseOnReply"),
                 actor=self.actor,
                 now=timezone.now(),
             )

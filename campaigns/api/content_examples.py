@@ -21,6 +21,7 @@ _CAMPAIGN = {
     "active": True,
     "defaultLanguage": "fr",
     "firstDelaySeconds": 3600,
+    "pauseOnReply": False,
     "createdAt": "2026-11-01T08:00:00Z",
     "steps": [_STEP],
     "missing": [],

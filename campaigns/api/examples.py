@@ -232,6 +232,7 @@ TARGET = [
             "hold": "",
             "holdDetail": "",
             "pausedAt": None,
+            "pausedBy": "",
             "stepsDone": 1,
             "nextDueAt": "2026-11-21T10:05:00Z",
             "lastSentAt": "2026-11-20T10:05:04Z",

@@ -35,11 +35,15 @@ class Seconds(serializers.IntegerField):
 class CampaignAnswer(serializers.ModelSerializer[Campaign]):
     defaultLanguage = serializers.CharField(source="default_language")
     firstDelaySeconds = Seconds(source="first_delay")
+    pauseOnReply = serializers.BooleanField(source="pause_on_reply")
     createdAt = serializers.DateTimeField(source="created_at")
 
     class Meta:
         model = Campaign
-        fields = ["id", "name", "active", "defaultLanguage", "firstDelaySeconds", "createdAt"]
+        fields = [
+            "id", "name", "active", "defaultLanguage", "firstDelaySeconds", "pauseOnReply",
+            "createdAt",
+        ]  # fmt: skip
         read_only_fields = fields
 
 
@@ -89,12 +93,18 @@ class NewCampaign(Body):
         default=dt.timedelta(hours=1),  # type: ignore[arg-type]  # what becomes of it
         help_text="From registration to enrolment and the first message.",
     )
+    pauseOnReply = serializers.BooleanField(
+        required=False,
+        default=False,
+        help_text="Whoever answers is held back until somebody resumes them.",
+    )
 
 
 class CampaignChange(Body):
     name = serializers.CharField(max_length=120, required=False)
     defaultLanguage = serializers.CharField(max_length=8, required=False)
     firstDelaySeconds = Seconds(required=False)
+    pauseOnReply = serializers.BooleanField(required=False, allow_null=True)
 
 
 class NewStep(Body):

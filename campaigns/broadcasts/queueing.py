@@ -199,7 +199,9 @@ def _shares(turns: dict[int, list[int]], *, now: datetime) -> list[tuple[int, in
 def _room(account_ids: list[int], *, now: datetime) -> dict[int, int]:
     """Account id -> broadcast messages that may be queued now.
 
-    Two minutes' worth less what is queued of broadcasts; and no more than fits into the day.
+    Two minutes' worth less what is queued of broadcasts for now (what waits for its hour or for
+    tomorrow's new chats, `pace.put_off`, keeps nobody else back); and no more than fits into the
+    day.
     """
     accounts = Account.objects.filter(pk__in=account_ids).select_related("tenant")
     days = {account.pk: limits.today(account.tenant, now=now) for account in accounts}
@@ -217,13 +219,16 @@ def _room(account_ids: list[int], *, now: datetime) -> dict[int, int]:
             due_at__lt=now + timedelta(days=1),
         )
         .values("account_id")
-        .annotate(all=Count("id"), ours=Count("id", filter=Q(priority__gte=outbox.BROADCAST)))
+        .annotate(
+            all=Count("id"),
+            ours=Count("id", filter=Q(priority__gte=outbox.BROADCAST, due_at__lte=now)),
+        )
     }
     room = {}
     for account in accounts:
         waiting = queued.get(account.pk, {"all": 0, "ours": 0})
         ahead = max(LEAST_AHEAD, AHEAD_MINUTES * account.limit_per_minute) - waiting["ours"]
-        today = account.limit_per_day - used.get(account.pk, 0) - waiting["all"]
+        today = account.limit_on(days[account.pk]) - used.get(account.pk, 0) - waiting["all"]
         if (free := min(ahead, today)) > 0:
             room[account.pk] = free
     return room

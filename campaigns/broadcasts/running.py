@@ -12,6 +12,7 @@ import datetime as dt
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import structlog
 from django.db import connection, transaction
@@ -21,9 +22,9 @@ from accounts.activity import SYSTEM, Actor, Verb
 from campaigns import segments
 from campaigns.broadcasts import readiness
 from campaigns.models import Broadcast, Recipient
-from whatsapp import outbox
+from whatsapp import outbox, schedules
 from whatsapp.failpoints import failpoint
-from whatsapp.models import Message
+from whatsapp.models import Account, Message
 
 log = structlog.get_logger(__name__)
 
@@ -127,9 +128,37 @@ def _freeze(broadcast: Broadcast, *, now: datetime) -> int:
             SELECT %s, contact_id, account_id, '', 'waiting', '', %s FROM ({chosen}) AS chosen
             ORDER BY contact_id ON CONFLICT (broadcast_id, contact_id) DO NOTHING
             """,  # noqa: S608  the query is Django's
-            [broadcast.pk, now, *params],
+            [broadcast.pk, broadcast.starts_at or now, *params],
         )
-        return int(cursor.rowcount)
+        frozen = int(cursor.rowcount)
+    if broadcast.clock == Broadcast.Clock.RECIPIENT:
+        _by_own_clock(broadcast)
+    return frozen
+
+
+def _by_own_clock(broadcast: Broadcast) -> None:
+    """Each is due when their clock shows what the company's shows at `starts_at`."""
+    assert broadcast.starts_at is not None  # noqa: S101  by a constraint
+    wall = broadcast.starts_at.astimezone(broadcast.tenant.zone).replace(tzinfo=None)
+    account = Account(tenant=broadcast.tenant)
+    moments: dict[ZoneInfo, datetime] = {}
+    ids, due = [], []
+    rows = broadcast.recipients.values_list("pk", "contact__phone")
+    for pk, phone in rows.iterator(chunk_size=10_000):
+        zone = schedules.zone_for(phone or "", account)
+        if zone not in moments:
+            moments[zone] = schedules.moment(wall, zone)
+        ids.append(pk)
+        due.append(moments[zone])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE campaigns_recipient AS recipient SET due_at = own.due_at
+            FROM unnest(%s::bigint[], %s::timestamptz[]) AS own (id, due_at)
+            WHERE recipient.id = own.id AND recipient.due_at <> own.due_at
+            """,
+            [ids, due],
+        )
 
 
 def chosen_people(broadcast: Broadcast) -> tuple[str, Sequence[Any]]:

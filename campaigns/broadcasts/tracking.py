@@ -10,17 +10,19 @@ a moment ago may be waited for by one of those: its receiver does not wait for t
 from __future__ import annotations
 
 import datetime as dt
+from collections import defaultdict
 from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Count
 from django.dispatch import receiver
 
 from accounts.activity import Actor
 from campaigns.models import Broadcast, Recipient
 from whatsapp import outbox
 from whatsapp.models import Contact, Message
-from whatsapp.signals import contact_opted_out, message_changed
+from whatsapp.signals import contact_opted_out, contacts_merged, message_changed
 
 State = Recipient.State
 KEY_PREFIX = "broadcast:"
@@ -29,6 +31,8 @@ REPLY_WINDOW = dt.timedelta(days=7)
 # How far the message has come; the rest of the states are no rung of this ladder.
 RUNGS = [State.WAITING, State.QUEUED, State.UNCERTAIN, State.SENT, State.DELIVERED, State.READ,
          State.REPLIED]  # fmt: skip
+# Which of two lines of one person counts: the later one here.
+_PRECEDENCE = [State.SKIPPED, State.FAILED, *RUNGS, State.OPTED_OUT]
 LEFT = (State.OPTED_OUT, State.SKIPPED)
 
 
@@ -126,6 +130,28 @@ def settle_lost(*, now: datetime, limit: int = 500) -> int:
     for message in found:
         follow(message, now=now, wait=False)
     return len(found)
+
+
+@receiver(contacts_merged)
+def on_contacts_merged(*, kept: Contact, gone: Contact, now: datetime, **_: Any) -> None:
+    """Two lines of one ledger are one person: the one that has come further is theirs.
+
+    The other one stays, without a name, and whatever it still had to send is not sent. All that
+    is left of `gone` becomes that of `kept` afterwards.
+    """
+    rows = Recipient.objects.filter(contact__in=[kept, gone])
+    twice = rows.values("broadcast").annotate(n=Count("pk")).filter(n=2).values("broadcast")
+    pairs: dict[int, list[Recipient]] = defaultdict(list)
+    for row in rows.filter(broadcast__in=twice).select_for_update(of=("self",)).order_by("pk"):
+        pairs[row.broadcast_id].append(row)
+    for pair in pairs.values():
+        other, theirs = sorted(pair, key=lambda row: _PRECEDENCE.index(State(row.state)))
+        queued = [other.message_id] if other.message_id else []
+        if other.state == State.WAITING or outbox.cancel(queued, reason="merged", now=now):
+            other.state, other.reason, other.ended_at = State.SKIPPED, "merged", now
+        other.contact, theirs.contact = None, kept
+        other.save(update_fields=["state", "reason", "ended_at", "contact"])
+        theirs.save(update_fields=["contact"])
 
 
 @receiver(contact_opted_out)

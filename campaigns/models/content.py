@@ -28,6 +28,11 @@ class Campaign(models.Model):
         default=dt.timedelta(hours=1),
         help_text=_("From registration to enrolment and the first message."),
     )
+    pause_on_reply = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text=_("Whoever answers is held back until somebody resumes them."),
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -39,6 +39,10 @@ class Target(models.Model):
         CAMPAIGN = "campaign", _("the campaign is switched off")
         UNCERTAIN = "uncertain", _("waits for a person: the last message is uncertain")
 
+    class PausedBy(models.TextChoices):
+        REPLY = "reply", _("their answer")
+        TAKEOVER = "takeover", _("somebody who took the chat over")
+
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="targets")
     # No index of its own: target_once_for_ever starts with it.
     campaign = models.ForeignKey(
@@ -59,6 +63,13 @@ class Target(models.Model):
     last_sent_at = models.DateTimeField(null=True, blank=True)
     paused_at = models.DateTimeField(
         null=True, blank=True, help_text=_("Somebody holds them back, and only somebody lets go.")
+    )
+    paused_by = models.CharField(
+        max_length=10,
+        choices=PausedBy,
+        blank=True,
+        db_default="",
+        help_text=_("Empty: a person, by hand. A take-over lets go by itself when it ends."),
     )
     open_message = models.OneToOneField(
         Message, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
@@ -101,12 +112,17 @@ class Target(models.Model):
                     open_message__isnull=True,
                     hold="",
                     paused_at__isnull=True,
+                    paused_by="",
                 ),
                 name="target_ended_has_no_next",
             ),
             models.CheckConstraint(
                 condition=Q(hold__in=["", "subscription", "template", "campaign", "uncertain"]),
                 name="target_hold_is_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(paused_by="") | Q(paused_at__isnull=False),
+                name="target_paused_by_of_a_pause",
             ),
             models.CheckConstraint(
                 condition=Q(
@@ -121,6 +137,12 @@ class Target(models.Model):
                 fields=["account", "next_due_at", "id"],
                 condition=Q(state="active", open_message__isnull=True, paused_at__isnull=True),
                 name="target_due",
+            ),
+            # Whom the end of a take-over lets go on: a few at any time.
+            models.Index(
+                fields=["tenant", "phone"],
+                condition=Q(paused_by="takeover"),
+                name="target_taken_over",
             ),
             models.Index(fields=["campaign", "hold"], condition=~Q(hold=""), name="target_held"),
         ]

@@ -107,6 +107,8 @@ def fill(company, name: str, *, owner: str, phone: str) -> dict[str, object]:
         "quotedMessageId": str(message.public_id),
         "group": group.pk,
         "groupId": group.pk,
+        "targetGroupId": str(group.pk),
+        "accountId": account.pk,
         "media": {"id": make_media(tenant, filename=f"{name}.png").pk},
         "api-keys": key.pk,
         "contacts": contact.pk,

@@ -176,6 +176,27 @@ def test_it_begins_at_its_time_and_not_before(tenant, broadcast):
     assert broadcast.state == "running"
 
 
+def test_each_gets_it_by_their_own_clock_where_that_is_wanted(account):
+    """9:00 UTC is ten o'clock in Paris; it is that at 1:00 in Tokyo and at 18:00 in Los Angeles."""
+    tenant = account.tenant
+    type(tenant).objects.filter(pk=tenant.pk).update(timezone="Europe/Paris")
+    tokyo, paris, angeles = (
+        make_contact(tenant, phone=phone)
+        for phone in ("+819012345678", "+33639980001", "+12135550123")
+    )
+    broadcast = make_broadcast(accounts=[account], clock="recipient")
+    running.start(broadcast, at=NOW + DAY, now=NOW)
+
+    def got(now):
+        queueing.plan(now=now)
+        return set(Message.objects.values_list("contact_id", flat=True))
+
+    assert got(NOW + DAY - 9 * HOUR) == set()
+    assert got(NOW + DAY - 8 * HOUR) == {tokyo.pk}
+    assert got(NOW + DAY) == {tokyo.pk, paris.pk}
+    assert got(NOW + DAY + 9 * HOUR) == {tokyo.pk, paris.pk, angeles.pk}
+
+
 def test_two_minutes_worth_is_queued_at_once_and_more_as_that_goes_out(tenant, broadcast, account):
     Account.objects.filter(pk=account.pk).update(per_minute=15)
     everybody = people(tenant, 40)

@@ -31,7 +31,7 @@ from campaigns.models import Referral, Target
 from demo import processes
 from relance_project import local
 from relance_project.local_supervisor import processes_in
-from tests.chaos import people
+from tests.chaos import outside, people
 from tests.chaos.failpoints import Failpoints
 from tests.chaos.pointing import pointed_at
 from tests.chaos.watch import Watch, ours
@@ -126,10 +126,12 @@ class Rig:
                 WHATSAPP_LEASE_SECONDS=LEASE_SECONDS,
                 WHATSAPP_SEND_SECONDS=SEND_SECONDS,
                 WHATSAPP_PER_MINUTE=people.PER_MINUTE,
+                WEBHOOK_ALLOW_LOCAL=True,
             )
         )
         self._stack.callback(self.simulator.stop)
         self.simulator.start()
+        self.outside = self._stack.enter_context(outside.around(self.control))
         call_command("migrate", verbosity=0, interactive=False)
         self.supervisor = processes.Supervisor(
             logs=self.directory / "log", environment=self.environment()
@@ -144,6 +146,7 @@ class Rig:
             processes.beat(PeriodicTask.objects.filter(name="reconcile").exists),
         )
         self.tenant, self.accounts = people.invent(self._count, with_tight_one=self._with_tight_one)
+        self.outside.listen_for(self.tenant)
         self.supervisor.wait_ready()
         self._link()
         self.watch.start()
@@ -172,6 +175,7 @@ class Rig:
             "WHATSAPP_OPEN_SECONDS": 30,
             "WHATSAPP_PROFILE_SAVE_SECONDS": 20,
             "RESEND_NOT_FOUND": 1,
+            "RELANCE_WEBHOOK_ALLOW_LOCAL": 1,
         }
         return {
             **os.environ,
@@ -296,6 +300,7 @@ class Rig:
             numbers = [next(self._numbers) for _ in range(count)]
             made += until(lambda a=account, n=numbers: people.queue(a, n), 60, "messages queued")
             self.keys.update(people.key(number) for number in numbers)
+        self.outside.write_to(accounts or self.accounts)
         return made
 
     def refer(self, count: int, *, account: Account | None = None) -> list[str]:
@@ -319,7 +324,9 @@ class Rig:
 
         def done() -> bool:
             # A referral first: it becomes a target, and that a message.
-            return not (waiting.exists() or following.exists() or messages.exists())
+            if waiting.exists() or following.exists() or messages.exists():
+                return False
+            return self.outside.settled()
 
         return self._came_true(done, seconds)
 

@@ -91,10 +91,13 @@ def test_01_a_worker_killed_before_the_intent_commits_loses_nothing(rig, rng, st
 def test_02_a_worker_killed_between_intent_and_send_sends_once_more_with_the_same_id(rig, rng):
     assert faults.kill_at(rig, rng, "send.before")
     assert rig.rest(60), rig.stuck()
-    message = Message.objects.get(attempts__outcome=Attempt.Outcome.NOT_SENT)
-    assert message.state in Message.ARRIVED
-    assert message.attempts.values("wa_id").distinct().count() == 1
-    assert message.attempts.count() == 2
+    # Another account's message may have been at the same step.
+    found = list(Message.objects.filter(attempts__outcome=Attempt.Outcome.NOT_SENT).distinct())
+    assert found
+    for message in found:
+        assert message.state in Message.ARRIVED
+        assert message.attempts.values("wa_id").distinct().count() == 1
+        assert message.attempts.count() == 2
 
 
 def test_03_a_worker_killed_after_the_send_finds_it_on_the_server(rig, rng):

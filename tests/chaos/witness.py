@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from campaigns.models import Delivery, Referral, Target
 from tests.chaos.people import STEPS
 from tests.chaos.rig import Rig
-from whatsapp.models import Account, Attempt, Message, Usage
+from whatsapp.models import Account, Attempt, Message, Usage, WebhookEvent
 from whatsapp.simulator.client import RecordedMessage
 
 MINUTE = 60.0
@@ -37,6 +37,8 @@ class Counts:
     after_exit: int = 0
     untrue: int = 0  # said to be sent and is not, or said not to be and is
     two_browsers: int = 0  # accounts that had more than one at a moment
+    unheard: int = 0  # messages of others that are not stored, or not once
+    untold: int = 0  # events that a webhook was not told, or too early
     orphans: int = 0
     details: list[str] = field(default_factory=list)
 
@@ -49,6 +51,8 @@ class Counts:
             or self.after_exit
             or self.untrue
             or self.two_browsers
+            or self.unheard
+            or self.untold
             or self.orphans
         )
 
@@ -80,9 +84,27 @@ def count(rig: Rig) -> Counts:
     for account in rig.accounts:
         _limits(account, record, counts)
     _after_exit(rig, counts)
+    unheard, untold = rig.outside.unheard(), rig.outside.untold()
+    counts.unheard, counts.untold = len(unheard), len(untold)
+    counts.details += unheard + untold
+    _told_of_all(messages, counts)
     counts.two_browsers = sum(most > 1 for most in rig.watch.most.values())
     counts.details += rig.watch.seen_two
     return counts
+
+
+def _told_of_all(messages: Sequence[Message], counts: Counts) -> None:
+    """Whatever became of a message, there is an event that says so."""
+    told = set(
+        WebhookEvent.objects.filter(object_type="message").values_list("object_id", "data__state")
+    )
+    for message in messages:
+        if (
+            message.state not in Message.OPEN
+            and (str(message.public_id), message.state) not in told
+        ):
+            counts.untold += 1
+            counts.details.append(f"webhook: nobody was told that {message.pk} is {message.state}")
 
 
 def _judge(message: Message, arrived: Sequence[RecordedMessage], counts: Counts) -> None:

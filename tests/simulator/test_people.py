@@ -116,7 +116,7 @@ def test_nothing_is_wider_than_a_small_phone(simulator: SimulatorProcess, page: 
 
 
 def test_a_person_talks_to_an_account_from_another_phone_and_in_a_group(
-    simulator: SimulatorProcess, page: WaJsPage
+    simulator: SimulatorProcess, page: WaJsPage, tmp_path: Path
 ) -> None:
     control = simulator.control
     control.config(delivered_after=0)
@@ -144,7 +144,7 @@ def test_a_person_talks_to_an_account_from_another_phone_and_in_a_group(
         rows = page.driver.find_elements(By.CSS_SELECTOR, "#chats .chat")
         next(row for row in rows if chat in row.text).click()
         page.wait_for(f"document.querySelector('#talk .bar strong').textContent === {chat!r}")
-        find(page, "#talk .compose input").send_keys(text)
+        find(page, "#talk .compose input[name=text]").send_keys(text)
         find(page, "#talk .compose button").click()
         page.wait_for(f"document.querySelector('#talk').textContent.includes({text!r})")
         return [b.text for b in page.driver.find_elements(By.CSS_SELECTOR, "#talk .bubble .text")]
@@ -154,6 +154,14 @@ def test_a_person_talks_to_an_account_from_another_phone_and_in_a_group(
     shared = say("Godparents", "Me")
     control.wait_until(lambda state: state["totals"]["read"] == 2, op="record")
     told = [(m["from"], m["chat"], m["body"]) for m in control.inbound_messages()]
+
+    picture = tmp_path / "me.png"
+    picture.write_bytes(b"not much of a picture")
+    find(page, "#talk input[type=file]").send_keys(str(picture))
+    control.wait_until(lambda answer: answer["totals"]["inbound"] == 3, op="inbound")
+    *_, sent = control.inbound_messages()
+    assert (sent["type"], sent["media"]["filename"]) == ("image", "me.png")
+    assert sent["media"]["size"] == len(picture.read_bytes())
 
     assert private == ["Look: https://example.org", "Nice!"]
     assert card == "Spring"
@@ -174,7 +182,7 @@ def test_the_owner_of_an_account_writes_from_their_own_phone(
     page.driver.get(f"{simulator.url}/phone?phone={ME}")
     find(page, "#other input").send_keys("+33 6 39 98 00 02")
     find(page, "#other button").click()
-    find(page, "#talk .compose input").send_keys("From my own phone")
+    find(page, "#talk .compose input[name=text]").send_keys("From my own phone")
     find(page, "#talk .compose button").click()
     find(page, "#talk .bubble.mine")
     page.driver.switch_to.window(web)
@@ -206,3 +214,28 @@ def test_a_browser_is_linked_on_the_phone_s_page_by_typing_its_code(
     page.driver.switch_to.window(web)
 
     page.wait_for_main()
+
+
+def test_the_phone_shows_that_the_account_is_typing(
+    simulator: SimulatorProcess, page: WaJsPage
+) -> None:
+    control = simulator.control
+    control.scan(ME, ref=page.wait_for_code(), name="Camille")
+    page.wait_for_main()
+    control.receive(ANA, "Hello?", account=ME)
+    page.wait_for("WPP.whatsapp.ChatStore.length === 1")
+    web = page.driver.current_window_handle
+
+    page.driver.switch_to.new_window("tab")
+    page.driver.get(f"{simulator.url}/phone?phone={ANA}")
+    find(page, "#chats .chat").click()
+    phone = page.driver.current_window_handle
+
+    def tell(what: str, shown: str) -> None:
+        page.driver.switch_to.window(web)
+        page.run(f"await WPP.chat.{what}(A[0])", f"{ANA}@c.us")
+        page.driver.switch_to.window(phone)
+        page.wait_for(f"document.querySelector('#doing').textContent === {shown!r}")
+
+    tell("markIsComposing", "typing…")
+    tell("markIsPaused", "")

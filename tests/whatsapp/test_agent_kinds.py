@@ -7,7 +7,7 @@ import pytest
 
 from tests.whatsapp import fake_retell
 from tests.whatsapp.receiver import listening
-from whatsapp import driving
+from whatsapp import presence
 from whatsapp.agents import sessions, turns
 from whatsapp.agents.protocol import MAX_TEXT, NoAnswer, Question, checked
 from whatsapp.agents.retell import Retell
@@ -370,8 +370,8 @@ def test_whoever_waits_for_an_agent_sees_somebody_type(receiver, tenant, linked,
     world.inbound(ACCOUNT, ANA, "combien ?")
     worker.settle()
     turn = AgentTurn.objects.get()
-    driving.show_typing(worker.pool, turn.pk)
+    presence.show_typing(worker.pool, turn.pk)
     assert world.typed == []
     turns.claim(turn.pk)
-    driving.show_typing(worker.pool, turn.pk)
+    presence.show_typing(worker.pool, turn.pk)
     assert len(world.typed) == 1

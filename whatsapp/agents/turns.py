@@ -348,6 +348,7 @@ def _say(turn: AgentTurn, texts: tuple[str, ...] | list[str], *, now: datetime) 
     made = outbox.queue_batch(drafts, now=now)
     first = made.get(f"agent:{turn.pk}")
     if first is not None:
+        Chat.objects.filter(pk=turn.chat_id).update(last_outgoing_at=now)
         AgentTurn.objects.filter(pk=turn.pk).update(message=first)
 
 

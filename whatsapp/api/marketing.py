@@ -1,107 +1,402 @@
-"""`/api/whatsapp/accounts`: accounts as marketing's tools know them, with health and daily usage.
+"""`/api/whatsapp/messages`: messages as marketing's tools write and read them.
 
-What they do is what `/api/v1/accounts` does.
+Names are those that older callers know. `campaignId` and `contentId` are theirs: kept, shown and
+asked for, not looked at.
 """
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
-from django.db.models import OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Q, QuerySet
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.bodies import page, paged, read
-from accounts.examples import a_page, answer
-from whatsapp import limits
-from whatsapp.api import accounts, answers, examples
-from whatsapp.models import Account, Usage
+from accounts.bodies import Body, Moment, Paging, page, paged, read
+from accounts.permissions import ADMINISTRATORS, EVERYBODY, WRITERS
+from accounts.problems import FieldError, Problem
+from whatsapp import contacts, messages
+from whatsapp.api import marketing_examples as examples
+from whatsapp.api.accounts import AccountRoute, Scope
+from whatsapp.api.contents import TIMEZONES, Text, WallTime, content_of, due_at_of
+from whatsapp.api.sending import (
+    IDEMPOTENCY_KEY,
+    MAX_KEY,
+    key_of,
+    phone_of,
+    queued_message,
+    refusals,
+)
+from whatsapp.contents import MAX_PLACE_ADDRESS, MAX_PLACE_NAME, Content
+from whatsapp.fetching import MAX_URL
+from whatsapp.models import Account, Contact, Group, Media, Message
 
-ACCOUNT = examples.ACCOUNT | {"healthScore": 96, "messagesSentToday": 4, "dailyLimit": 100}
-NEW = examples.NEW_ACCOUNT[1].value | {
-    "healthScore": None,
-    "messagesSentToday": 0,
-    "dailyLimit": 100,
-}
+MOST = 1_000  # recipients of one call; a broadcast campaign has no such limit
+MAX_LABEL = 100
+FILES = tuple(Media.Kind.values)
+TYPES = ["text", *FILES, "location", "link"]
+CHANNELS = ["individual", "group", "broadcast"]
+LABELS = ("campaignId", "contentId")
 
 
-class MarketingAccount(answers.AccountAnswer):
-    healthScore = serializers.IntegerField(source="health_score", allow_null=True)
-    messagesSentToday = serializers.IntegerField(source="sent_today")
-    dailyLimit = serializers.SerializerMethodField(
-        help_text="Of today, warm-up and health counted in."
+class Label(serializers.CharField):
+    """An id of another system, a number or a text."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            **{
+                "required": False, "default": "", "allow_blank": True, "allow_null": True,
+                "max_length": MAX_LABEL, **options,
+            }
+        )  # fmt: skip
+
+
+class MarketingFilter(Paging):
+    status = serializers.ChoiceField(choices=Message.State.choices, required=False)
+    accountId = serializers.IntegerField(required=False, min_value=1)
+    campaignId = serializers.CharField(required=False, max_length=MAX_LABEL)
+    contentId = serializers.CharField(required=False, max_length=MAX_LABEL)
+    messageType = serializers.ChoiceField(choices=TYPES, required=False)
+    channelType = serializers.ChoiceField(choices=CHANNELS, required=False)
+    since = Moment(required=False, help_text="Made from here on.")
+    until = Moment(required=False, help_text="Made before this.")
+
+
+class NewMarketingMessage(Body):
+    accountId = serializers.IntegerField(min_value=1)
+    campaignId = Label(help_text="Yours: kept and shown.")
+    contentId = Label(help_text="Yours: kept and shown.")
+    messageType = serializers.ChoiceField(choices=TYPES, required=False, default="text")
+    messageText = Text(help_text="The text, or the caption of the file.")
+    mediaUrl = serializers.CharField(
+        max_length=MAX_URL, required=False, default="", help_text="Public; fetched now."
     )
+    mediaId = serializers.IntegerField(
+        min_value=1, required=False, help_text="Instead of `mediaUrl`: from `POST /api/v1/media`."
+    )
+    linkUrl = serializers.CharField(max_length=MAX_URL, required=False, default="")
+    latitude = serializers.FloatField(min_value=-90, max_value=90, required=False)
+    longitude = serializers.FloatField(min_value=-180, max_value=180, required=False)
+    locationName = serializers.CharField(
+        max_length=MAX_PLACE_NAME, required=False, default="", allow_blank=True
+    )
+    locationAddress = serializers.CharField(
+        max_length=MAX_PLACE_ADDRESS, required=False, default="", allow_blank=True
+    )
+    channelType = serializers.ChoiceField(choices=CHANNELS, required=False, default="individual")
+    targetPhone = serializers.CharField(max_length=60, required=False, default="")
+    targetGroupId = serializers.CharField(
+        max_length=100, required=False, default="", help_text="Our id, or WhatsApp's: …@g.us"
+    )
+    targetPhones = serializers.ListField(
+        child=serializers.CharField(max_length=60), required=False, default=list, max_length=MOST,
+        help_text="Of a broadcast: one message each.",
+    )  # fmt: skip
+    targetTags = serializers.ListField(
+        child=serializers.CharField(max_length=40), required=False, default=list, max_length=50,
+        help_text="Of a broadcast: every contact with one of these tags.",
+    )  # fmt: skip
+    scheduledAt = WallTime(
+        required=False, allow_null=True, default=None,
+        help_text="Not before this time. Without an offset: on the clock of `timezone`.",
+    )  # fmt: skip
+    timezone = serializers.ChoiceField(choices=TIMEZONES, required=False)
+    idempotencyKey = serializers.CharField(max_length=MAX_KEY, required=False, default="")
 
-    def get_dailyLimit(self, account: Account) -> int:  # noqa: N802  DRF's naming
-        return account.limit_on(limits.today(account.tenant, now=timezone.now()))
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        needed = {
+            "individual": attrs["targetPhone"],
+            "group": attrs["targetGroupId"],
+            "broadcast": attrs["targetPhones"] or attrs["targetTags"],
+        }
+        names = {
+            "individual": "targetPhone", "group": "targetGroupId", "broadcast": "targetPhones",
+        }  # fmt: skip
+        channel, kind = attrs["channelType"], attrs["messageType"]
+        if not needed[channel]:
+            raise serializers.ValidationError(
+                {names[channel]: f"say to whom: channelType is {channel}"}, "required"
+            )
+        missing = {
+            **dict.fromkeys(FILES, "" if attrs["mediaUrl"] or "mediaId" in attrs else "mediaUrl"),
+            "link": "" if attrs["linkUrl"] else "linkUrl",
+            "location": next((n for n in ("latitude", "longitude") if n not in attrs), ""),
+            "text": "" if attrs["messageText"].strip() else "messageText",
+        }
+        if missing[kind]:
+            raise serializers.ValidationError(
+                {missing[kind]: f"a message of the type {kind} needs this"}, "required"
+            )
+        return attrs
 
-    class Meta(answers.AccountAnswer.Meta):
+
+class MarketingMessage(serializers.ModelSerializer[Message]):
+    id = serializers.UUIDField(source="public_id")
+    accountId = serializers.IntegerField(source="account_id")
+    campaignId = serializers.CharField(source="labels.campaignId", default="")
+    contentId = serializers.CharField(source="labels.contentId", default="")
+    messageType = serializers.SerializerMethodField()
+    messageText = serializers.CharField(source="body")
+    channelType = serializers.SerializerMethodField()
+    targetGroupId = serializers.IntegerField(source="group_id", allow_null=True)
+    targetPhone = serializers.CharField(source="contact.phone", default="")
+    scheduledAt = serializers.DateTimeField(source="scheduled_for", allow_null=True)
+    status = serializers.ChoiceField(choices=Message.State.choices, source="state")
+    errorCode = serializers.CharField(source="error_code")
+    attempts = serializers.IntegerField(source="attempts_made")
+    createdAt = serializers.DateTimeField(source="created_at")
+    sentAt = serializers.DateTimeField(source="sent_at", allow_null=True)
+    deliveredAt = serializers.DateTimeField(source="delivered_at", allow_null=True)
+    readAt = serializers.DateTimeField(source="read_at", allow_null=True)
+
+    class Meta:
+        model = Message
         fields = [
-            *answers.AccountAnswer.Meta.fields,
-            "healthScore",
-            "messagesSentToday",
-            "dailyLimit",
-        ]
+            "id", "accountId", "campaignId", "contentId", "messageType", "messageText",
+            "channelType", "targetGroupId", "targetPhone", "scheduledAt", "status", "errorCode",
+            "error", "attempts", "createdAt", "sentAt", "deliveredAt", "readAt",
+        ]  # fmt: skip
         read_only_fields = fields
 
+    def get_messageType(self, message: Message) -> str:  # noqa: N802  DRF's naming
+        if message.kind == Message.Kind.MEDIA and message.media is not None:
+            return message.media.kind
+        return message.kind
 
-class _WithUsage(accounts.AccountRoute):
-    def with_usage(self) -> QuerySet[Account]:
-        """The caller's accounts with what each has sent today, in one query."""
-        day = limits.today(self.tenant, now=timezone.now())
-        used: QuerySet[Usage, Any] = Usage.objects.filter(account=OuterRef("pk"), day=day)
-        return self.accounts().annotate(sent_today=Coalesce(Subquery(used.values("count")), 0))
-
-    def one(self, pk: int) -> dict[str, Any]:
-        found = get_object_or_404(self.with_usage(), pk=pk)
-        return dict(MarketingAccount(found).data)
+    def get_channelType(self, message: Message) -> str:  # noqa: N802
+        if message.group_id is not None:
+            return "group"
+        return "broadcast" if message.origin == Message.Origin.BROADCAST else "individual"
 
 
-class MarketingAccountsView(_WithUsage, accounts.AccountsView):
+class LeftOut(serializers.Serializer[Any]):
+    contactId = serializers.IntegerField()
+    reason = serializers.CharField(help_text="opted_out, no_lawful_basis, suppressed, own_number")
+
+
+class MarketingFan(serializers.Serializer[Any]):
+    """What a broadcast came to; a contact without a message here is in `leftOut`."""
+
+    queued = serializers.IntegerField()
+    messageIds = serializers.ListField(child=serializers.UUIDField())
+    leftOut = LeftOut(many=True)
+
+
+class MarketingRoute(AccountRoute):
+    scopes = {"GET": Scope.MESSAGES_READ, "POST": Scope.MESSAGES_SEND}
+
+    def messages(self) -> QuerySet[Message]:
+        rows = Message.objects.select_related("contact", "media")
+        return self.visible(rows, account="account")
+
+
+@extend_schema(tags=["marketing"])
+class MarketingMessagesView(MarketingRoute):
+    roles = {"GET": EVERYBODY, "POST": WRITERS}
+    calls_per_minute = {"GET": 100, "POST": 200}
+
     @extend_schema(
-        summary="Accounts of your company, with health and usage",
-        parameters=[answers.AccountFilter],
-        responses=paged(MarketingAccount),
-        examples=[a_page(ACCOUNT)],
+        summary="Messages, newest first",
+        parameters=[MarketingFilter],
+        responses=paged(MarketingMessage),
+        examples=examples.MESSAGES,
     )
     def get(self, request: Request) -> Response:
-        wishes = read(answers.AccountFilter, request.query_params)
-        rows = accounts.filtered(self.with_usage(), wishes)
-        return page(request, rows, MarketingAccount, size=wishes["pageSize"])
+        wishes = read(MarketingFilter, request.query_params)
+        lookups = {
+            "status": "state", "accountId": "account", "since": "created_at__gte",
+            "until": "created_at__lt",
+        }  # fmt: skip
+        rows = self.messages().filter(
+            **{lookup: wishes[name] for name, lookup in lookups.items() if name in wishes}
+        )
+        if labels := {name: wishes[name] for name in LABELS if name in wishes}:
+            rows = rows.filter(labels__contains=labels).exclude(labels={})
+        if kind := wishes.get("messageType"):
+            rows = rows.filter(Q(kind="media", media__kind=kind) if kind in FILES else Q(kind=kind))
+        to_many = Q(origin=Message.Origin.BROADCAST)
+        match wishes.get("channelType"):
+            case "group":
+                rows = rows.exclude(group=None)
+            case "broadcast":
+                rows = rows.filter(to_many)
+            case "individual":
+                rows = rows.filter(~to_many, group=None)
+        return page(request, rows, MarketingMessage, size=wishes["pageSize"])
 
     @extend_schema(
-        summary="Make an account",
-        description="It is not linked yet: `initialize` shows the QR code.",
-        request=answers.NewAccount,
-        responses={201: MarketingAccount},
-        examples=[examples.NEW_ACCOUNT[0], answer("made", NEW, status=201)],
+        summary="Send to a person, a group, or to each of many",
+        description=(
+            "Queued within the account's limits. `broadcast` queues one message of its own to each "
+            f"of {MOST} people at most, after sequences, and answers who is left out and why; only "
+            "owners and managers may. With a key a call may be repeated: it sends once."
+        ),
+        parameters=[IDEMPOTENCY_KEY],
+        request=NewMarketingMessage,
+        responses={
+            201: PolymorphicProxySerializer(
+                component_name="MarketingQueued",
+                serializers=[MarketingMessage, MarketingFan],
+                resource_type_field_name=None,
+            )
+        },
+        examples=examples.NEW_MESSAGE,
     )
     def post(self, request: Request) -> Response:
-        return Response(self.one(self.make(request).pk), status=201)
+        wishes = read(NewMarketingMessage, request.data)
+        key = key_of(request, otherwise=wishes["idempotencyKey"]) or f"call:{uuid.uuid4()}"
+        account = self.accounts().filter(pk=wishes["accountId"]).first()
+        if account is None:
+            raise Problem.of_field("accountId", "unknown", "you have no such account")
+        labels = {name: wishes[name] for name in LABELS if wishes[name]}
+        if wishes["channelType"] == "broadcast":
+            return self._to_each(wishes, account, key=key, labels=labels)
+        to: str | Group
+        if wishes["channelType"] == "group":
+            to = _group(wishes["targetGroupId"], account)
+        else:
+            to = phone_of(wishes["targetPhone"], "targetPhone", self.tenant.region)
+        message = queued_message(
+            account=account,
+            to=to,
+            due_at=due_at_of(wishes, account=account, to=to),
+            content=self._content(wishes),
+            labels=labels,
+            key=key,
+            actor=self.actor,
+        )
+        return Response(MarketingMessage(message).data, status=201)
+
+    def _to_each(
+        self, wishes: dict[str, Any], account: Account, *, key: str, labels: dict[str, str]
+    ) -> Response:
+        if self.role not in ADMINISTRATORS:
+            raise Problem(403, "role", "Only owners and managers send to many at once.")
+        if len(key) > MAX_KEY - 20:
+            raise Problem.of_field("idempotencyKey", "max_length", "write 180 characters at most")
+        people = self._people(wishes)
+        if wishes["scheduledAt"] is None:
+            due_at_of(wishes, account=account, to="")  # a clock without a time
+        content = self._content(wishes)
+        with refusals():
+            fan = messages.send_to_each(
+                account=account,
+                to=people,
+                content=content,
+                due_at=lambda contact: due_at_of(wishes, account=account, to=contact),
+                idempotency_key=key,
+                labels=labels,
+                actor=self.actor,
+                now=timezone.now(),
+            )
+        left_out = [{"contactId": pk, "reason": why} for pk, why in sorted(fan.left_out.items())]
+        ids = [message.public_id for message in fan.messages]
+        answer = {"queued": len(ids), "messageIds": ids, "leftOut": left_out}
+        return Response(MarketingFan(answer).data, status=201)
+
+    def _people(self, wishes: dict[str, Any]) -> list[Contact]:
+        phones, wrong = [], []
+        for index, text in enumerate(wishes["targetPhones"]):
+            try:
+                phones.append(phone_of(text, f"targetPhones[{index}]", self.tenant.region))
+            except Problem as problem:
+                wrong += problem.errors
+        if wrong:
+            raise Problem.of_fields(wrong)
+        ids = contacts.ensure(
+            tenant_id=self.tenant.pk,
+            people=dict.fromkeys(phones, ""),
+            source=Contact.Source.API,
+        )
+        meant = Q(pk__in=ids.values()) | Q(tags__overlap=wishes["targetTags"])
+        found = list(Contact.objects.filter(meant, tenant=self.tenant).order_by("pk")[: MOST + 1])
+        if len(found) > MOST:
+            raise Problem.of_field(
+                "targetTags", "too_many", f"these are more than {MOST} people: make a broadcast"
+            )
+        if not found:
+            raise Problem.of_field("targetTags", "nobody", "nobody has one of these tags")
+        return found
+
+    def _content(self, wishes: dict[str, Any]) -> Content:
+        kind = wishes["messageType"]
+        said: dict[str, Any] = {
+            "text": wishes["messageText"], "media": None, "location": None, "link": None,
+        }  # fmt: skip
+        if kind == "location":
+            said["location"] = {
+                "latitude": wishes["latitude"],
+                "longitude": wishes["longitude"],
+                "name": wishes["locationName"],
+                "address": wishes["locationAddress"],
+            }
+        elif kind == "link":
+            said["link"] = {"url": wishes["linkUrl"]}
+        elif kind in FILES and "mediaId" in wishes:
+            said["media"] = {"id": wishes["mediaId"]}
+        elif kind in FILES:
+            said["media"] = {"url": wishes["mediaUrl"], "type": kind}
+        try:
+            return content_of(said, tenant=self.tenant)
+        except Problem as problem:
+            raise Problem.of_fields([_renamed(error) for error in problem.errors]) from problem
 
 
-class MarketingAccountView(_WithUsage, accounts.AccountView):
+def _renamed(error: FieldError) -> FieldError:
+    names = {
+        "text": "messageText", "media.url": "mediaUrl", "media.type": "messageType",
+        "media.id": "mediaId", "link.url": "linkUrl", "location.latitude": "latitude",
+        "location.longitude": "longitude", "location.name": "locationName",
+        "location.address": "locationAddress",
+    }  # fmt: skip
+    return FieldError(names.get(error.field, error.field), error.code, error.message)
+
+
+def _group(text: str, account: Account) -> Group:
+    groups = Group.objects.filter(account=account)
+    known = Q(pk=int(text)) if text.isdecimal() and len(text) < 19 else Q(chat_id=text)
+    group = groups.filter(known).first()
+    if group is None:
+        raise Problem.of_field("targetGroupId", "unknown", "this account is in no such group")
+    return group
+
+
+@extend_schema(tags=["marketing"])
+class MarketingMessageView(MarketingRoute):
+    calls_per_minute = {"GET": 100}
+
+    @extend_schema(summary="One message", responses=MarketingMessage, examples=examples.MESSAGE)
+    def get(self, request: Request, public_id: object) -> Response:
+        message = get_object_or_404(self.messages(), public_id=public_id)
+        return Response(MarketingMessage(message).data)
+
+
+@extend_schema(tags=["marketing"])
+class MarketingMessageRetryView(MarketingRoute):
+    roles = WRITERS
+    calls_per_minute = {"POST": 60}
+
     @extend_schema(
-        summary="One account, with health and usage",
-        responses=MarketingAccount,
-        examples=[answer("connected", ACCOUNT)],
+        summary="Send a failed message again",
+        description="With the id it had. 409 when it is not failed, or nobody may write there now.",
+        request=None,
+        responses=MarketingMessage,
+        examples=examples.RETRIED,
     )
-    def get(self, request: Request, pk: int) -> Response:
-        return Response(self.one(pk))
-
-
-class MarketingInitializeView(accounts.AccountConnectView):
-    pass
-
-
-class MarketingQrView(accounts.AccountQrView):
-    pass
-
-
-class MarketingDisconnectView(accounts.AccountDisconnectView):
-    pass
+    def post(self, request: Request, public_id: object) -> Response:
+        message = get_object_or_404(self.messages(), public_id=public_id)
+        done = messages.retry(message, actor=self.actor, now=timezone.now())
+        message.refresh_from_db()
+        if not done:
+            text = (
+                f"This message is {message.get_state_display()}: only a failed one is tried "
+                "again, and only while its recipient may be written to."
+            )
+            wrong = [FieldError("status", message.state, text)]
+            raise Problem(409, "state", text, errors=wrong)
+        return Response(MarketingMessage(message).data)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from django.utils import timezone
@@ -60,6 +62,21 @@ def quoted_of(text: str, account: Account) -> str:
     return ours.wa_id
 
 
+@contextlib.contextmanager
+def refusals() -> Iterator[None]:
+    """What keeps a message from being queued becomes a `Problem`."""
+    try:
+        yield
+    except CannotSend as error:
+        if error.code == "not_linked":
+            wrong = [FieldError(error.field, error.code, str(error))]
+            raise Problem(409, error.code, f"{error.field}: {error}", errors=wrong) from error
+        raise Problem.of_field(error.field, error.code, str(error)) from error
+    except outbox.IdempotencyConflict as error:
+        wrong = [FieldError("idempotencyKey", "used", str(error))]
+        raise Problem(409, "idempotency_conflict", str(error), errors=wrong) from error
+
+
 def queued_message(
     *,
     account: Account,
@@ -69,10 +86,10 @@ def queued_message(
     actor: Actor,
     quoted: str = "",
     due_at: datetime | None = None,
-    origin: str = Message.Origin.DIRECT,
+    labels: Mapping[str, str] | None = None,
 ) -> Message:
     """The message, queued now or by an earlier call with the same key. Raises `Problem`."""
-    try:
+    with refusals():
         return messages.send_direct(
             account=account,
             to=to,
@@ -80,15 +97,7 @@ def queued_message(
             quoted_wa_id=quoted,
             due_at=due_at,
             idempotency_key=key,
-            origin=origin,
+            labels=labels,
             actor=actor,
             now=timezone.now(),
         )
-    except CannotSend as error:
-        if error.code == "not_linked":
-            wrong = [FieldError(error.field, error.code, str(error))]
-            raise Problem(409, error.code, f"{error.field}: {error}", errors=wrong) from error
-        raise Problem.of_field(error.field, error.code, str(error)) from error
-    except outbox.IdempotencyConflict as error:
-        wrong = [FieldError("idempotencyKey", "used", str(error))]
-        raise Problem(409, "idempotency_conflict", str(error), errors=wrong) from error

@@ -7,6 +7,7 @@ import uuid
 from datetime import datetime
 from typing import ClassVar
 
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext
@@ -128,6 +129,9 @@ class Message(models.Model):
         Group, on_delete=models.CASCADE, null=True, blank=True, related_name="messages"
     )
     origin = models.CharField(max_length=10, choices=Origin, blank=True, db_default="")
+    labels = models.JSONField(
+        default=dict, blank=True, db_default={}, help_text=_("What other systems call it")
+    )
     idempotency_key = models.CharField(max_length=200)
     content_hash = models.CharField(max_length=64)
     kind = models.CharField(max_length=8, choices=Kind, default=Kind.TEXT)
@@ -242,6 +246,7 @@ class Message(models.Model):
                 condition=Q(state="failed"),
                 name="message_failed",
             ),
+            GinIndex(fields=["labels"], condition=~Q(labels={}), name="message_labels"),
             # The calendar: what somebody chose a time for.
             models.Index(
                 fields=["tenant", "scheduled_for"],

@@ -14,6 +14,7 @@ from whatsapp.simulator.state import World
 from whatsapp.simulator.wids import GROUP_SERVER, phone_wid, server_of
 
 MOST_SHOWN = 200  # messages of one conversation
+TYPING_LASTS = 25.0  # seconds, unless the page says that it is over
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,13 @@ class Line:
 
 @dataclass
 class Conversation:
-    """With a person or in a group; `id` is the wid, of a person always the phone's."""
+    """With a person or in a group; `id` is the wid, of a person always the phone's. `typing` is
+    what the account at the other end does now: composing, recording, or nothing."""
 
     id: str
     title: str
     may_write: bool = True
+    typing: str = ""
     lines: list[Line] = field(default_factory=list)
 
     def describe(self) -> dict[str, Any]:
@@ -52,6 +55,7 @@ class Conversation:
             "id": self.id,
             "title": self.title,
             "may_write": self.may_write,
+            "typing": self.typing,
             "last": asdict(self.lines[-1]) if self.lines else None,
             "unread": sum(not line.read for line in self.lines),
         }
@@ -96,10 +100,27 @@ def conversations(world: World, phone: str) -> list[Conversation]:
         if line.chat not in found:
             found[line.chat] = _other(world, line.chat)
         found[line.chat].lines.append(line)
+    for chat, state in _typing(world, phone).items():
+        if chat in found:
+            found[chat].typing = state
     ordered = sorted(found.values(), key=lambda c: c.lines[-1].at if c.lines else 0, reverse=True)
     for conversation in ordered:
         del conversation.lines[:-MOST_SHOWN]
     return ordered
+
+
+def _typing(world: World, phone: str) -> dict[str, str]:
+    """What accounts do in the chats of `phone`, by chat."""
+    now: dict[str, str] = {}
+    since = world.now() - TYPING_LASTS
+    for one in reversed(world.typing):
+        if one.at < since:
+            break
+        in_group = server_of(one.chat) == GROUP_SERVER
+        chat = one.chat if in_group else phone_wid(one.account) if one.to == phone else ""
+        if chat and one.account != phone and chat not in now:
+            now[chat] = one.state
+    return {chat: state for chat, state in now.items() if state != "paused"}
 
 
 def _other(world: World, chat: str) -> Conversation:

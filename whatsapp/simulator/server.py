@@ -82,7 +82,13 @@ SCRIPTS = (
 
 
 # The phone is drawn with the same pieces.
-PHONE_SCRIPTS = ("loader.js", "names.js", "screen-parts.js", "phone.js", "phone-links.js")
+PHONE_SCRIPTS = (
+    "phone-loader.js",
+    "names.js",
+    "screen-parts.js",
+    "phone.js",
+    "phone-links.js",
+)
 
 
 class HostRefusedError(ValueError):

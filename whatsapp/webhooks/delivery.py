@@ -36,7 +36,7 @@ State = WebhookDelivery.State
 
 CALL_SECONDS = 10.0
 # A call that has not ended by then was killed: another worker may make it again.
-CLAIM_SECONDS = 60.0
+CLAIM_SECONDS = 20.0
 # One run of the task; the reconciler starts the next. Less than any time limit of Celery's.
 RUN_SECONDS = 60.0
 BACKOFF = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 1800, 3600, 7200, 14400))

@@ -1,6 +1,6 @@
 'use strict';
 /** The codes that browsers show, to be scanned or typed, and the browsers that are linked. */
-(({ module }) => {
+(({ module, start }) => {
   module('SimPhoneLinks', (exports, ns) => {
     const FIRST_PHONE = 33639980001; // from the range that French authorities keep for fiction
     const { element, time } = ns('SimParts');
@@ -90,5 +90,5 @@
     };
   });
 
-  importNamespace('SimPhone').start();
+  start('SimPhone');
 })(self.Simulator);

@@ -81,6 +81,9 @@
       quotedMsg: line.quoted && { type: 'chat', body: line.quoted.body },
     });
 
+    const doing = (conversation) => (
+      { composing: 'typing…', recording: 'recording…' }[conversation?.typing] || '');
+
     const row = (conversation) => {
       const title = titleOf(conversation.id);
       const { last: line, unread } = conversation;
@@ -93,7 +96,8 @@
         element('strong', {}, title), element('time', {}, time(line?.at, { day: true }))),
       element('span', { class: 'line' },
         element('span', { class: 'preview' },
-          line?.mine ? tick(line.ack) : null, line ? summary(plain(line)) : 'Nothing yet'),
+          ...(conversation.typing ? [doing(conversation)] : [
+            line?.mine ? tick(line.ack) : '', line ? summary(plain(line)) : 'Nothing yet'])),
         unread ? element('span', { class: 'count', 'aria-label': 'unread' }, String(unread)) : null)));
     };
 
@@ -103,20 +107,39 @@
       look();
     };
 
+    /** What `receive` takes as `media`, from a file that somebody has chosen. */
+    const attached = (file) => new Promise((resolve, reject) => {
+      const reader = new FileReader();
+      reader.onload = () => resolve({
+        data: reader.result.split(',')[1] || '', mimetype: file.type, filename: file.name,
+      });
+      reader.onerror = () => reject(reader.error);
+      reader.readAsDataURL(file);
+    });
+
+    const write = async (body, media) => {
+      const other = open.split('@')[0];
+      const group = open.endsWith('@g.us');
+      return isOwner()
+        ? exports.ask('write_on_phone', { account: phone, to: group ? open : other, body, media })
+        : exports.ask('receive', {
+          from: phone, body, media, ...(group ? { group: open } : { account: other }),
+        });
+    };
+
     const send = async (event) => {
       event.preventDefault();
       const field = event.target.elements.text;
       const body = field.value.trim();
-      if (!body) return;
-      const other = open.split('@')[0];
-      const answer = isOwner()
-        ? await exports.ask('write_on_phone', {
-          account: phone, to: open.endsWith('@g.us') ? open : other, body,
-        })
-        : await exports.ask('receive', {
-          from: phone, body, ...(open.endsWith('@g.us') ? { group: open } : { account: other }),
-        });
-      if (answer.ok) field.value = '';
+      if (body && (await write(body)).ok) field.value = '';
+    };
+
+    const attach = async (event) => {
+      const [file] = event.target.files;
+      if (!file) return;
+      const field = event.target.form.elements.text;
+      if ((await write(field.value.trim(), await attached(file))).ok) field.value = '';
+      event.target.value = '';
     };
 
     const frame = () => {
@@ -125,9 +148,13 @@
         element('header', { class: 'bar' },
           element('button', { class: 'back', 'aria-label': 'Back', onclick: () => show('') }, '‹'),
           avatar(title, open),
-          element('strong', {}, title)),
+          element('span', { class: 'who' },
+            element('strong', {}, title),
+            element('span', { class: 'detail', id: 'doing', role: 'status' }))),
         element('ol', { class: 'lines' }),
         element('form', { class: 'compose', onsubmit: send },
+          element('label', { class: 'plain attach' }, 'Attach',
+            element('input', { type: 'file', onchange: attach })),
           element('input', {
             name: 'text', placeholder: 'Type a message', autocomplete: 'off', 'aria-label': 'Message',
           }),
@@ -143,6 +170,7 @@
       if (!by('talk').querySelector('.lines')) frame();
       const conversation = last.conversations.find((one) => one.id === open);
       by('talk').querySelector('form').hidden = conversation ? !conversation.may_write : false;
+      by('doing').textContent = doing(conversation);
       const lines = by('talk').querySelector('.lines');
       lines.replaceChildren(...last.lines.map((line) => bubble(plain(line), {
         id: line.id,

@@ -1,0 +1,79 @@
+"""What is said in a chat, and what that means for sequences and broadcasts.
+
+An answer pauses a follow-up where its campaign says so (`Campaign.pause_on_reply`); only a person
+lets it go on. A take-over of the chat always pauses it, and lets it go on when it ends, whether it
+runs out or is given back: planning looks each minute (`release`).
+
+Locks: the chat, then targets, then their messages, which `targets.pause` touches by conditional
+statements. Nobody who holds a target waits for a chat.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Exists, OuterRef, QuerySet
+from django.dispatch import receiver
+
+from accounts.activity import SYSTEM, Actor
+from campaigns import targets
+from campaigns.broadcasts import tracking
+from campaigns.models import Target
+from whatsapp.models import Chat, Incoming
+from whatsapp.signals import chat_given_back, chat_taken_over, incoming_stored
+
+PausedBy = Target.PausedBy
+
+
+@receiver(incoming_stored)
+def on_incoming(*, incoming: Incoming, chat: Chat | None, now: datetime, **_: Any) -> None:
+    # In a group, or by the owner's own hand: neither is an answer.
+    if chat is None or incoming.from_me:
+        return
+    tracking.replied(
+        chat.contact_id,
+        account_id=chat.account_id,
+        quoted_wa_id=incoming.quoted_wa_id,
+        at=incoming.sent_at,
+    )
+    answered = _followed(chat).filter(campaign__pause_on_reply=True, last_sent_at__isnull=False)
+    ids = list(answered.values_list("pk", flat=True))
+    if not ids:
+        return
+    targets.pause(ids, by=PausedBy.REPLY, now=now)
+    # The take-over in which they answered ends by itself; what they answered stays.
+    Target.objects.filter(pk__in=ids, paused_by=PausedBy.TAKEOVER).update(paused_by=PausedBy.REPLY)
+
+
+@receiver(chat_taken_over)
+def on_taken_over(*, chat: Chat, actor: Actor, now: datetime, **_: Any) -> None:
+    ids = list(_followed(chat).filter(paused_at=None).values_list("pk", flat=True))
+    targets.pause(ids, by=PausedBy.TAKEOVER, actor=actor, now=now)
+
+
+@receiver(chat_given_back)
+def on_given_back(*, chat: Chat, actor: Actor, now: datetime, **_: Any) -> None:
+    held = _followed(chat).filter(paused_by=PausedBy.TAKEOVER)
+    targets.resume(list(held.values_list("pk", flat=True)), actor=actor, now=now)
+
+
+def release(*, now: datetime) -> int:
+    """Let those go on whose take-over has run out; returns how many."""
+    taken_over = Chat.objects.filter(
+        account=OuterRef("account"),
+        contact__tenant=OuterRef("tenant"),
+        contact__phone=OuterRef("phone"),
+        taken_over_until__gt=now,
+    )
+    held = Target.objects.filter(~Exists(taken_over), paused_by=PausedBy.TAKEOVER)
+    return targets.resume(list(held.values_list("pk", flat=True)), actor=SYSTEM, now=now)
+
+
+def _followed(chat: Chat) -> QuerySet[Target]:
+    return Target.objects.filter(
+        tenant=chat.tenant_id,
+        phone=chat.contact.phone,
+        account=chat.account_id,
+        state=Target.State.ACTIVE,
+    ).exclude(phone="")
