@@ -343,18 +343,18 @@ def confirmed(
     consequence: Any,
     describe: Callable[[Any], str] = str,
     chosen: int | None = None,
+    form: Any = None,
 ) -> HttpResponse | None:
     """The page that asks before an action; None once the answer was yes.
 
     The rows are counted and named on the page and sent again with the answer: by id, or as "all of
     the list" when that was chosen. If there are others by then the question is asked again.
-    `chosen` is how many were chosen where `rows` are fewer.
+    `chosen` is how many were chosen where `rows` are fewer; `form` is filled in with the answer.
     """
     count = rows.count()
     across = request.POST.get("select_across") == "1"
-    if request.POST.get("confirmed") == "yes" and (
-        not across or request.POST.get("count") == str(count)
-    ):
+    same = not across or request.POST.get("count") == str(count)
+    if request.POST.get("confirmed") == "yes" and same and (form is None or form.is_valid()):
         return None
     return TemplateResponse(
         request,
@@ -367,7 +367,8 @@ def confirmed(
             "more": max(0, count - NAMED),
             "count": count,
             "left_out": max(0, (chosen or 0) - count),
-            "changed": "confirmed" in request.POST,
+            "changed": "confirmed" in request.POST and not same,
+            "form": form,
             "across": across,
             "ids": [] if across else list(rows.values_list("pk", flat=True)),
             "action_name": action_name,

@@ -43,6 +43,7 @@ SIDEBAR: list[dict[str, Any]] = [
             _link(_("Messages"), "whatsapp_message", "send"),
             _link(_("Incoming"), "whatsapp_incoming", "inbox"),
             _link(_("Contacts"), "whatsapp_contact", "contacts"),
+            _link(_("Groups"), "whatsapp_group", "groups"),
             _link(_("Chat agents"), "whatsapp_chatagent", "smart_toy"),
             _link(_("Agents’ log"), "whatsapp_agentturn", "quickreply"),
             _link(_("Media"), "whatsapp_media", "image"),

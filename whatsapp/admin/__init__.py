@@ -1,6 +1,6 @@
-"""WhatsApp in the admin: numbers.py and panel.py (accounts), said.py (messages), people.py,
-webhooks.py."""
+"""WhatsApp in the admin: numbers.py and panel.py (accounts), said.py (messages), contacts.py,
+groups.py, people.py (answers, files), chats.py, agents.py, webhooks.py."""
 
-from whatsapp.admin import agents, chats, numbers, people, said, webhooks
+from whatsapp.admin import agents, chats, contacts, groups, numbers, people, said, webhooks
 
-__all__ = ["agents", "chats", "numbers", "people", "said", "webhooks"]
+__all__ = ["agents", "chats", "contacts", "groups", "numbers", "people", "said", "webhooks"]

@@ -33,6 +33,7 @@ from accounts.console import (
 )
 from accounts.forms import OfCompany
 from whatsapp import health, limits, linking, numbers, pace, profiles
+from whatsapp.admin.groups import DiscoversGroups
 from whatsapp.admin.health import plot
 from whatsapp.admin.panel import panel
 from whatsapp.models import Account, Lease, Usage
@@ -81,7 +82,7 @@ class AccountForm(OfCompany):
 
 
 @admin.register(Account)
-class AccountAdmin(TenantScoped, ConsoleAdmin):
+class AccountAdmin(DiscoversGroups, TenantScoped, ConsoleAdmin):
     form = AccountForm
     created = Verb.ACCOUNT_CREATED
     recorded_apart = frozenset({*LIMITS, *numbers.PACE})
@@ -93,7 +94,10 @@ class AccountAdmin(TenantScoped, ConsoleAdmin):
 
     search_fields = ["name", "phone", "push_name"]
     autocomplete_fields = ["owner", "tenant"]
-    actions = ["connect", "pause", "resume", "lift_holds", "restore_older", "disconnect"]
+    actions = [
+        "connect", "pause", "resume", "lift_holds", "discover_groups", "restore_older",
+        "disconnect",
+    ]  # fmt: skip
     change_form_outer_before_template = "admin/whatsapp/account/panel.html"
     readonly_fields = ["created_at"]
     fieldsets = [

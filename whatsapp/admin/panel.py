@@ -217,6 +217,8 @@ def _buttons(account: Account, *, now: datetime) -> list[Button]:
     )
     if account.is_resting or account.holds_cold_chats(now):
         found.append(Button("lift_holds", _("Lift holds"), "lock_open"))
+    if account.is_linked:
+        found.append(Button("discover_groups", _("Discover groups"), "groups"))
     if account.is_linked or account.status == Status.CONFLICT:
         found.append(Button("disconnect", _("Disconnect …"), "link_off", "danger"))
     return found

@@ -1,115 +1,30 @@
-"""Who is written to, what they answered, and the files that go along. Rows are the machine's."""
+"""What people answered, and the files that go along. Rows are the machine's."""
 
 from __future__ import annotations
 
 import datetime as dt
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat, truncatechars
-from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from accounts import lists
-from accounts.activity import actor_of
 from accounts.console import (
     ConsoleAdmin,
     QuestionFilter,
     ReadOnly,
     TenantScoped,
-    action,
     companies,
-    confirmed,
     display,
     regions,
 )
-from whatsapp import contacts
 from whatsapp.models import Account, Contact, Incoming, Media
 
 ONE_DAY = dt.timedelta(days=1)
-
-
-class ContactQuestions(QuestionFilter):
-    title = _("question")
-    questions = {
-        "stopped": (_("Who said stop?"), lambda rows: rows.exclude(opted_out_at=None)),
-        "absent": (_("Who is not on WhatsApp?"), lambda rows: rows.filter(on_whatsapp=False)),
-        "new": (
-            _("Who is new in 24 hours?"),
-            lambda rows: rows.filter(created_at__gte=timezone.now() - ONE_DAY),
-        ),
-    }
-
-
-@admin.register(Contact)
-class ContactAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
-    list_display = ["phone", "name", "tenant", "may_be_written_to", "on_whatsapp", "created_at"]
-    list_filter = [ContactQuestions, "tenant"]
-    list_select_related = ["tenant"]
-    search_fields = ["^phone", "^name"]
-    search_help_text = _("How a name or a number begins: Zoé, 06 39 98 …, +33 6 39")
-    ordering = ["-id"]
-    actions = ["opt_out"]
-    fields = [
-        "phone", "name", "tenant", "may_be_written_to", "opted_out_at", "on_whatsapp",
-        "checked_at", "created_at", "correspondence",
-    ]  # fmt: skip
-    readonly_fields = ["may_be_written_to", "correspondence"]
-
-    @display(description=_("correspondence"))
-    def correspondence(self, contact: Contact) -> str:
-        return format_html_join(
-            " · ",
-            '<a class="underline" href="{}?contact__id__exact={}">{}</a>',
-            (
-                (reverse(f"admin:whatsapp_{model}_changelist"), contact.pk, words)
-                for model, words in (
-                    ("message", _("messages to them")),
-                    ("incoming", _("messages from them")),
-                )
-            ),
-        )
-
-    @display(
-        description=_("may be written to"),
-        ordering="opted_out_at",
-        label={"yes": "success", "no": "danger"},
-    )
-    def may_be_written_to(self, contact: Contact) -> tuple[str, str]:
-        if contact.opted_out_at is None:
-            return "yes", str(_("yes"))
-        return "no", str(_("no: %s") % (contact.opt_out_reason or _("said stop")))
-
-    @action(description=_("Said stop: never write to them again …"), permissions=["view"])
-    def opt_out(self, request: HttpRequest, rows: QuerySet[Contact]) -> HttpResponse | None:
-        page = confirmed(
-            self,
-            request,
-            rows,
-            action_name="opt_out",
-            question=_("Never write to these people again?"),
-            consequence=_("They leave every sequence now, and no message goes to them any more."),
-        )
-        if page is not None:
-            return page
-        now = timezone.now()
-        done = 0
-        for contact in rows:
-            reason = f"by hand: {request.user}"[:80]
-            if contacts.opt_out(contact, reason=reason, actor=actor_of(request), now=now):
-                done += 1
-                self.log_change(request, contact, "opted out by hand")
-        self.message_user(
-            request,
-            ngettext("%d person is opted out.", "%d people are opted out.", done) % done,
-            messages.SUCCESS,
-        )
-        return None
 
 
 class IncomingQuestions(QuestionFilter):

@@ -1,0 +1,596 @@
+"""Contacts in the admin: who they are, whether one may write to them, and what they agreed to."""
+
+from __future__ import annotations
+
+import datetime as dt
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin import SimpleListFilter
+from django.contrib.postgres.forms import SimpleArrayField
+from django.core.exceptions import PermissionDenied
+from django.core.files.base import File
+from django.db.models import F, Func, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.translation import gettext, ngettext_lazy
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from accounts import phones, uploads
+from accounts.activity import Verb, actor_of, record
+from accounts.console import (
+    ConsoleAdmin,
+    ConsoleTabularInline,
+    QuestionFilter,
+    ReadOnly,
+    TenantScoped,
+    action,
+    back_to_page,
+    companies,
+    confirmed,
+    display,
+)
+from accounts.exports import stream_csv
+from accounts.import_pages import (
+    MAX_UPLOAD,
+    Chosen,
+    ImportForm,
+    again,
+    chosen,
+    download_report,
+    page,
+    report_writer,
+    shown,
+)
+from accounts.tables import BadFile
+from accounts.verbs import Verb as Verbs
+from whatsapp import contact_files, contacts, histories, suppression, tags
+from whatsapp.admin.panel import Button
+from whatsapp.models import ConsentEntry, Contact, Group, Message
+
+ONE_DAY = dt.timedelta(days=1)
+ENGAGED = 60
+HOW = "admin"
+VERDICTS = {
+    "": _("yes"),
+    "opted_out": _("no: asked for no more messages"),
+    "no_lawful_basis": _("no: scraped; record a lawful basis first"),
+}
+COLOURS = {"": "success", "opted_out": "danger", "no_lawful_basis": "warning"}
+
+
+class TagField(SimpleArrayField):
+    """Words with commas between them."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            forms.CharField(),
+            required=False,
+            widget=UnfoldAdminTextInputWidget,
+            help_text=_("Words with commas between them: lyon, vip"),
+            **options,
+        )
+
+    def clean(self, value: Any) -> list[str]:
+        try:
+            return tags.read(super().clean(value))
+        except tags.BadTag as error:
+            raise forms.ValidationError(str(error)) from error
+
+
+class TagFilter(SimpleListFilter):
+    """The tags that rows of one's companies have."""
+
+    title: Any = _("tag")
+    parameter_name = "tag"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        rows = model_admin.model.objects.filter(tenant__in=companies(request)).exclude(tags=[])
+        found = rows.annotate(tag=Func(F("tags"), function="unnest")).values_list("tag", flat=True)
+        return [(tag, tag) for tag in found.distinct().order_by("tag")[:50]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        tag = (self.value() or "").replace("\0", "")
+        return queryset.filter(tags__contains=[tag]) if tag else queryset
+
+
+class GroupFilter(SimpleListFilter):
+    """Members of the group whose page led here."""
+
+    title: Any = _("group")
+    parameter_name = "group"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        pk = request.GET.get("group", "")
+        if not pk.isdecimal() or len(pk) > 18:
+            return []
+        found = Group.objects.filter(pk=pk, tenant__in=companies(request)).first()
+        return [(pk, str(found))] if found else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        known = {key for key, _name in self.lookup_choices}
+        if self.value() not in known:
+            return queryset
+        return queryset.filter(memberships__group=self.value(), memberships__left_at=None)
+
+
+class ContactQuestions(QuestionFilter):
+    title = _("question")
+    questions = {
+        "scraped": (
+            _("Who was scraped and lacks a lawful basis?"),
+            lambda rows: rows.filter(source=Contact.Source.GROUP, lawful_basis=""),
+        ),
+        "stopped": (_("Who said stop?"), lambda rows: rows.exclude(opted_out_at=None)),
+        "engaged": (_("Who takes part?"), lambda rows: rows.filter(engagement__gte=ENGAGED)),
+        "absent": (_("Who is not on WhatsApp?"), lambda rows: rows.filter(on_whatsapp=False)),
+        "new": (
+            _("Who is new in 24 hours?"),
+            lambda rows: rows.filter(created_at__gte=timezone.now() - ONE_DAY),
+        ),
+    }
+
+
+class ContactForm(forms.ModelForm):  # type: ignore[type-arg]
+    tags = TagField(label=_("tags"))
+    language = forms.RegexField(
+        rf"^{contacts.LANGUAGE}$",
+        label=_("language"),
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=_("fr, en, pt-br; empty: not known"),
+    )
+
+    class Meta:
+        model = Contact
+        fields = ["tenant", "phone", "name", "language", "persona", "tags"]
+
+    def clean(self) -> dict[str, Any]:
+        """A new number is read as people write it, and may not be one that is known."""
+        given: dict[str, Any] = super().clean() or {}
+        tenant = given.get("tenant")
+        if self.instance.pk is not None or tenant is None or "phone" not in given:
+            return given
+        try:
+            given["phone"] = phones.parse(given["phone"], region=tenant.region)
+        except phones.BadPhone as error:
+            raise forms.ValidationError({"phone": str(error)}) from error
+        if suppression.suppressed(tenant, [given["phone"]]):
+            raise forms.ValidationError({"phone": gettext("This person asked to be forgotten.")})
+        if Contact.objects.filter(tenant=tenant, phone=given["phone"]).exists():
+            raise forms.ValidationError(
+                {"phone": gettext("There is a contact with this number already.")}
+            )
+        return given
+
+
+class BasisForm(forms.Form):
+    basis = forms.ChoiceField(
+        label=_("lawful basis"),
+        choices=Contact.LawfulBasis.choices,
+        widget=UnfoldAdminSelectWidget,
+    )
+    note = forms.CharField(
+        label=_("where it comes from"),
+        max_length=300,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=_("Stays in the ledger with your name and the time: signed at the fair in Lyon"),
+    )
+
+
+class NoteForm(forms.Form):
+    note = forms.CharField(label=_("why"), max_length=300, widget=UnfoldAdminTextInputWidget)
+
+
+class TagsForm(forms.Form):
+    tags = TagField(label=_("tags"))
+
+
+class ConsentInline(ReadOnly, ConsoleTabularInline):
+    model = ConsentEntry
+    fields = ["at", "what", "how", "note", "actor_name"]
+    ordering = ["-at", "-id"]
+    extra = 0
+    verbose_name_plural = _("consent ledger")
+
+
+@admin.register(Contact)
+class ContactAdmin(TenantScoped, ConsoleAdmin):
+    form = ContactForm
+    list_display = [
+        "who", "name", "tenant", "tags_shown", "source", "may_be_written_to", "engagement",
+        "created_at",
+    ]  # fmt: skip
+    list_filter = [ContactQuestions, TagFilter, GroupFilter, "source", "language", "tenant"]
+    list_select_related = ["tenant"]
+    search_fields = ["^phone", "^name", "=lid"]
+    search_help_text = _("How a name or a number begins: Zoé, 06 39 98 …, +33 6 39")
+    ordering = ["-id"]
+    actions = ["tag", "record_basis", "withdraw_basis", "opt_out", "opt_in", "export_csv"]
+    actions_list = ["import_csv"]
+    if_empty = _("Nobody is known yet: import a CSV file, or discover an account’s groups.")
+    if_empty_page = "admin:whatsapp_contact_import_csv"
+    inlines = [ConsentInline]
+    change_form_outer_before_template = "admin/whatsapp/contact/story.html"
+    fields = [
+        "tenant", "phone", "lid", "name", "language", "persona", "tags", "source",
+        "source_detail", "engagement", "lawful_basis_shown", "opted_out_at", "on_whatsapp",
+        "created_at", "correspondence",
+    ]  # fmt: skip
+    readonly_fields = [
+        "lid", "source", "source_detail", "engagement", "lawful_basis_shown", "opted_out_at",
+        "on_whatsapp", "created_at", "correspondence",
+    ]  # fmt: skip
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        entered = ["tenant", "phone", "name", "language", "persona", "tags"]
+        return super().get_fields(request, obj) if obj is not None else entered
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_readonly_fields(request, obj)
+        return [*fields, "phone"] if obj is not None else fields
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return super().get_inlines(request, obj) if obj is not None else []
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return False  # deleting a person's data is more than a row: docs/how-to/peoples-data.md
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if not change:
+            obj.source = Contact.Source.HAND
+        super().save_model(request, obj, form, change)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        contact = self.get_object(request, object_id) if object_id else None
+        if contact is not None:
+            extra_context = {**(extra_context or {}), "story": _story(contact)}
+        return super().changeform_view(request, object_id, form_url, extra_context)
+
+    # ------------------------------------------------------------------------ columns
+
+    @display(description=_("phone"), ordering="phone")
+    def who(self, contact: Contact) -> str:
+        return contact.address
+
+    @display(description=_("tags"))
+    def tags_shown(self, contact: Contact) -> str:
+        return ", ".join(contact.tags)
+
+    @display(
+        description=_("may be written to"),
+        ordering="opted_out_at",
+        label={"yes": "success", "opted_out": "danger", "no_lawful_basis": "warning"},
+    )
+    def may_be_written_to(self, contact: Contact) -> tuple[str, str]:
+        return contact.obstacle or "yes", str(VERDICTS[contact.obstacle])
+
+    @display(description=_("lawful basis"))
+    def lawful_basis_shown(self, contact: Contact) -> str:
+        if not contact.lawful_basis or contact.lawful_basis_at is None:
+            return "-"
+        return gettext("%(basis)s, recorded by %(who)s on %(when)s: %(note)s") % {
+            "basis": contact.get_lawful_basis_display(),
+            "who": contact.lawful_basis_by,
+            "when": f"{timezone.localtime(contact.lawful_basis_at):%Y-%m-%d %H:%M}",
+            "note": contact.lawful_basis_note or "-",
+        }
+
+    @display(description=_("correspondence"))
+    def correspondence(self, contact: Contact) -> str:
+        return format_html_join(
+            " · ",
+            '<a class="underline" href="{}?contact__id__exact={}">{}</a>',
+            (
+                (reverse(f"admin:whatsapp_{model}_changelist"), contact.pk, words)
+                for model, words in (
+                    ("message", _("messages to them")),
+                    ("incoming", _("messages from them")),
+                )
+            ),
+        )
+
+    # ------------------------------------------------------------------------ actions
+
+    @action(description=_("Tag …"), permissions=["change"])
+    def tag(self, request: HttpRequest, rows: QuerySet[Contact]) -> HttpResponse | None:
+        form = TagsForm(_given(request))
+        actor, now = actor_of(request), timezone.now()
+        return self._each(
+            request,
+            rows,
+            name="tag",
+            question=_("Which tags do they get?"),
+            consequence=_("They keep those they have."),
+            form=form,
+            act=lambda contact: bool(
+                contacts.tag(
+                    Contact.objects.filter(pk=contact.pk),
+                    form.cleaned_data["tags"],
+                    actor=actor,
+                    now=now,
+                )
+            ),
+            done=ngettext_lazy("%d person is tagged.", "%d people are tagged."),
+        )
+
+    @action(description=_("Record a lawful basis …"), permissions=["change"])
+    def record_basis(self, request: HttpRequest, rows: QuerySet[Contact]) -> HttpResponse | None:
+        form = BasisForm(_given(request))
+        actor, now = actor_of(request), timezone.now()
+        return self._each(
+            request,
+            rows,
+            name="record_basis",
+            question=_("Why may one write to these people?"),
+            consequence=_(
+                "People scraped from groups get messages from then on, unless they said stop. "
+                "Your name and the time are kept."
+            ),
+            form=form,
+            act=lambda contact: contacts.record_basis(
+                contact, how=HOW, actor=actor, now=now, **form.cleaned_data
+            ),
+            done=ngettext_lazy("Recorded for %d person.", "Recorded for %d people."),
+        )
+
+    @action(description=_("Withdraw the lawful basis …"), permissions=["change"])
+    def withdraw_basis(self, request: HttpRequest, rows: QuerySet[Contact]) -> HttpResponse | None:
+        form = NoteForm(_given(request))
+        actor, now = actor_of(request), timezone.now()
+        return self._each(
+            request,
+            rows.exclude(lawful_basis=""),
+            name="withdraw_basis",
+            question=_("Withdraw the lawful basis of these people?"),
+            consequence=_(
+                "People scraped from groups leave every sequence, and no message goes to them."
+            ),
+            form=form,
+            act=lambda contact: contacts.withdraw_basis(
+                contact, how=HOW, actor=actor, now=now, **form.cleaned_data
+            ),
+            done=ngettext_lazy("Withdrawn for %d person.", "Withdrawn for %d people."),
+        )
+
+    @action(description=_("Said stop: never write to them again …"), permissions=["change"])
+    def opt_out(self, request: HttpRequest, rows: QuerySet[Contact]) -> HttpResponse | None:
+        reason, actor, now = f"by hand: {request.user}", actor_of(request), timezone.now()
+        return self._each(
+            request,
+            rows,
+            name="opt_out",
+            question=_("Never write to these people again?"),
+            consequence=_("They leave every sequence now, and no message goes to them any more."),
+            act=lambda contact: contacts.opt_out(
+                contact, reason=reason, how=HOW, actor=actor, now=now
+            ),
+            done=ngettext_lazy("%d person is opted out.", "%d people are opted out."),
+        )
+
+    @action(description=_("Wants messages again …"), permissions=["change"])
+    def opt_in(self, request: HttpRequest, rows: QuerySet[Contact]) -> HttpResponse | None:
+        form = NoteForm(_given(request))
+        actor, now = actor_of(request), timezone.now()
+        return self._each(
+            request,
+            rows.exclude(opted_out_at=None),
+            name="opt_in",
+            question=_("Do these people want messages again?"),
+            consequence=_("Nothing that was cancelled is sent after all."),
+            form=form,
+            act=lambda contact: contacts.opt_in(
+                contact, how=HOW, actor=actor, now=now, **form.cleaned_data
+            ),
+            done=ngettext_lazy("%d person is back.", "%d people are back."),
+        )
+
+    def _each(
+        self,
+        request: HttpRequest,
+        rows: QuerySet[Contact],
+        *,
+        name: str,
+        question: Any,
+        consequence: Any,
+        act: Callable[[Contact], bool],
+        done: Any,
+        form: Any = None,
+    ) -> HttpResponse | None:
+        """Ask, do it to each, say how many it changed, and go back to where one was."""
+        asked = confirmed(
+            self,
+            request,
+            rows,
+            action_name=name,
+            question=question,
+            consequence=consequence,
+            form=form,
+        )
+        if asked is not None:
+            return asked
+        changed = [contact for contact in rows.order_by("pk") if act(contact)]
+        for contact in changed:
+            self.log_change(request, contact, name)
+        if changed:
+            self.message_user(request, done % len(changed), messages.SUCCESS)
+        else:
+            self.message_user(request, _("Nothing to change: it is so already."), messages.WARNING)
+        back = back_to_page(self, request)
+        return HttpResponseRedirect(back) if back else None
+
+    # ---------------------------------------------------------------------- in and out
+
+    @action(description=_("Export as CSV"), permissions=["view"])
+    def export_csv(self, request: HttpRequest, rows: QuerySet[Contact]) -> HttpResponseBase:
+        """The chosen rows; their columns can be imported again."""
+        now, actor = timezone.now(), actor_of(request)
+        for tenant_id in rows.order_by().values_list("tenant", flat=True).distinct():
+            record(
+                tenant_id=tenant_id,
+                verb=Verb.CONTACTS_EXPORTED,
+                actor=actor,
+                detail={"contacts": rows.filter(tenant=tenant_id).count()},
+                now=now,
+            )
+        return StreamingHttpResponse(
+            stream_csv(contact_files.HEADER, contact_files.exported(rows)),
+            content_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": 'attachment; filename="contacts.csv"'},
+        )
+
+    @action(
+        description=_("Import CSV"),
+        url_path="import-csv",
+        permissions=["change"],
+        icon="upload_file",
+    )
+    def import_csv(self, request: HttpRequest) -> HttpResponse:
+        posted = request.method == "POST"
+        form = ImportForm(
+            request.POST if posted and "token" not in request.POST else None,
+            request.FILES or None,
+            request=request,
+            accept=".csv,text/csv",
+            largest=MAX_UPLOAD,
+        )
+        if posted:
+            try:
+                with chosen(request, form) as given:
+                    if given is not None:
+                        return self._import(request, given)
+            except uploads.Gone:
+                return again(request, self)
+            except BadFile as error:
+                form.add_error("file", str(error))
+        template = "admin/whatsapp/contact/import.html"
+        return page(request, self, template, form=form, title=_("Import contacts"))
+
+    def _import(self, request: HttpRequest, given: Chosen) -> HttpResponse:
+        dry_run = request.POST.get("confirmed") != "yes"
+        source = contact_files.ContactTable(given.upload.file, name=given.upload.name)
+        user_id = request.user.pk or 0
+        with tempfile.TemporaryFile() as table:
+            report = contact_files.import_rows(
+                given.tenant,
+                source.rows(),
+                now=timezone.now(),
+                told=report_writer(table, subject="phone"),
+                dry_run=dry_run,
+                actor=actor_of(request),
+            )
+            token = uploads.keep(
+                File(table),
+                name=f"report of {given.upload.name}.csv",
+                user_id=user_id,
+                tenant_id=given.tenant.pk,
+            )
+        if not dry_run:
+            uploads.forget(given.token, user_id=user_id)
+        return page(
+            request,
+            self,
+            "admin/whatsapp/contact/import_report.html",
+            title=(_("Dry run of %s") if dry_run else _("Import of %s")) % given.upload.name,
+            dry_run=dry_run,
+            token=given.token,
+            tenant=given.tenant,
+            report_address=f"{reverse('admin:whatsapp_contact_report')}?token={token}",
+            **shown(source, report),
+        )
+
+    def get_urls(self) -> list[Any]:
+        report = self.admin_site.admin_view(self.report)
+        return [
+            path("import-report/", report, name="whatsapp_contact_report"),
+            *super().get_urls(),
+        ]
+
+    def report(self, request: HttpRequest) -> HttpResponseBase:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return download_report(request)
+
+
+def _given(request: HttpRequest) -> Any:
+    """What was filled in, once it was: the question comes first."""
+    return request.POST if "confirmed" in request.POST else None
+
+
+# ------------------------------------------------------------------------------ one contact
+
+
+def _story(contact: Contact) -> dict[str, Any]:
+    return {
+        "colour": COLOURS[contact.obstacle],
+        "answer": VERDICTS[contact.obstacle],
+        "why": _why(contact),
+        "buttons": _buttons(contact),
+        "events": [
+            {
+                "at": event.at,
+                "kind": event.kind,
+                "text": _said(event),
+                "detail": event.detail,
+                "by": event.by,
+            }
+            for event in histories.of_contact(contact, limit=100)
+        ],
+    }
+
+
+def _why(contact: Contact) -> str:
+    match contact.obstacle:
+        case "opted_out":
+            return gettext("They asked for no more messages: %s") % contact.opt_out_reason
+        case "no_lawful_basis":
+            return gettext(
+                "They were scraped from the group “%s”. Nobody may write to them before somebody "
+                "records a lawful basis: who and when is kept."
+            ) % (contact.source_detail or "-")
+    if contact.lawful_basis:
+        return gettext("A lawful basis is recorded: %s.") % contact.get_lawful_basis_display()
+    return gettext("Nothing speaks against it.")
+
+
+def _buttons(contact: Contact) -> list[Button]:
+    """Only what is legal now; each asks before it does."""
+    found = [Button("record_basis", _("Record a lawful basis …"), "gavel")]
+    if contact.obstacle == "no_lawful_basis":
+        found = [Button("record_basis", _("Record a lawful basis …"), "gavel", "primary")]
+    if contact.lawful_basis:
+        found.append(Button("withdraw_basis", _("Withdraw the lawful basis …"), "undo"))
+    if contact.opted_out_at is None:
+        found.append(Button("opt_out", _("Said stop …"), "block", "danger"))
+    else:
+        found.append(Button("opt_in", _("Wants messages again …"), "mark_chat_read"))
+    return [*found, Button("tag", _("Tag …"), "sell")]
+
+
+def _said(event: histories.Event) -> str:
+    """An event in words."""
+    match event.kind:
+        case "message":
+            return gettext("Message: %s") % Message.State(event.what).label
+        case "incoming":
+            return gettext("They wrote")
+        case "consent":
+            return str(ConsentEntry.What(event.what).label)
+        case "seen_in_group":
+            return gettext("Seen in a group")
+        case "left_group":
+            return gettext("Not in a group any more")
+    return str(Verbs(event.what).label)
