@@ -22,6 +22,11 @@ SIDEBAR: list[dict[str, Any]] = [
         "title": _("Overview"),
         "items": [
             {"title": _("Today"), "icon": "monitoring", "link": reverse_lazy("admin:index")},
+            {
+                "title": _("Calendar"),
+                "icon": "calendar_month",
+                "link": reverse_lazy("admin:campaigns_calendar"),
+            },
             _link(_("Activity"), "accounts_activity", "history"),
         ],
     },

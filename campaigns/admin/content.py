@@ -23,7 +23,7 @@ from django.utils.translation import ngettext
 from accounts.activity import Verb, actor_of
 from accounts.console import ConsoleAdmin, TenantScoped, action, display
 from campaigns import authoring, explaining, packages, readiness, rendering, texts
-from campaigns.admin import imports
+from campaigns.admin import calendar, imports
 from campaigns.admin.grid import GridForm, ReferralForm, people
 from campaigns.forecasts import PlannedMessage
 from campaigns.models import Campaign, Referral, Step, Target
@@ -328,6 +328,7 @@ class CampaignAdmin(TenantScoped, ConsoleAdmin):
             return path(f"<path:object_id>/{address}", self.admin_site.admin_view(view), name=name)
 
         return [
+            *calendar.urls(self),
             page("preview/", self.preview, "preview"),
             page("people/", self.people, "people"),
             page("picture/<int:media_id>/", self.picture, "picture"),
