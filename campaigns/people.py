@@ -23,7 +23,7 @@ from accounts.activity import SYSTEM, Actor, Verb
 from accounts.models import Activity, Tenant
 from campaigns import exits
 from campaigns.models import Delivery, Payment, Recipient, Referral, Target
-from whatsapp import contacts, suppression
+from whatsapp import contacts, media, suppression
 from whatsapp.models import (
     AgentTurn,
     Attempt,
@@ -218,6 +218,7 @@ def _delete(tenant: Tenant, rows: _Rows) -> Deleted:
     people = list(rows.contacts.values_list("pk", flat=True))
     targets = list(rows.targets.values_list("pk", flat=True))
     referrals = list(rows.referrals.values_list("pk", flat=True))
+    files = media.received(rows.incoming)
     incoming, _by_model = rows.incoming.delete()
     rows.receipts.delete()
     for phone in rows.phones:
@@ -227,6 +228,7 @@ def _delete(tenant: Tenant, rows: _Rows) -> Deleted:
     Referral.objects.filter(pk__in=referrals).delete()
     if not flying:
         Contact.objects.filter(pk__in=people).delete()
+    media.forget(files)
     return Deleted(
         contacts=0 if flying else len(people),
         messages=len(messages),

@@ -12,16 +12,20 @@ import hashlib
 import re
 import secrets
 import unicodedata
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from django.core.files.base import ContentFile
 from django.db import IntegrityError, transaction
+from django.db.models import Exists, F, OuterRef, QuerySet
 
 from accounts.models import Tenant
 from whatsapp.filetypes import BadMedia, FileType, recognise
-from whatsapp.models import Media
+from whatsapp.models import Incoming, Media
 
-__all__ = ["MAX_BYTES", "BadMedia", "check", "find", "open_bytes", "store"]
+__all__ = [
+    "MAX_BYTES", "BadMedia", "check", "find", "forget", "open_bytes", "received", "store",
+]  # fmt: skip
 
 MIB = 1024 * 1024
 # What WhatsApp accepts by kind. Documents may be larger there; a browser has to hold the file
@@ -111,6 +115,32 @@ def open_bytes(media: Media) -> bytes:
     """The content. Raises `FileNotFoundError` when the storage lost it."""
     with media.file.open("rb") as file:
         return bytes(file.read())
+
+
+def received(rows: QuerySet[Incoming]) -> list[int]:
+    """Ids of the files that came with these messages; not of those the company had before."""
+    theirs = rows.filter(media__created_at__gte=F("received_at"))
+    return list(theirs.values_list("media_id", flat=True))
+
+
+def forget(media_ids: Iterable[int]) -> int:
+    """Delete those files that nothing refers to any more; returns how many.
+
+    In the caller's transaction: the bytes go when it commits.
+    """
+    unused = Media.objects.select_for_update(of=("self",)).filter(pk__in=set(media_ids))
+    for relation in Media._meta.related_objects:
+        users = relation.related_model._base_manager
+        unused = unused.exclude(Exists(users.filter(**{relation.field.name: OuterRef("pk")})))
+    files = list(unused.order_by("pk"))
+    Media.objects.filter(pk__in=[media.pk for media in files]).delete()
+
+    def delete() -> None:
+        for media in files:
+            media.file.storage.delete(media.file.name or "")
+
+    transaction.on_commit(delete)
+    return len(files)
 
 
 def clean_filename(filename: str, found: FileType) -> str:

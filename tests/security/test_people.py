@@ -1,6 +1,7 @@
 """A person's data: handed over in full, deleted for good, and never followed again."""
 
 import datetime as dt
+import io
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
+from PIL import Image
 
 from accounts import activity
 from accounts.activity import Actor, Verb
@@ -19,7 +21,7 @@ from campaigns.models import Delivery, Payment, Recipient, Referral, Target
 from campaigns.rows import Row
 from tests import companies, factories
 from tests.factories import NOW
-from whatsapp import contacts, groups, inbox, messages, outbox, retention, suppression
+from whatsapp import contacts, groups, inbox, media, messages, outbox, retention, suppression
 from whatsapp.contents import TextContent
 from whatsapp.driver.base import IncomingMessage, Member
 from whatsapp.models import (
@@ -29,6 +31,7 @@ from whatsapp.models import (
     Group,
     GroupMember,
     Incoming,
+    Media,
     Message,
     MessageReceipt,
     Suppression,
@@ -38,6 +41,7 @@ PHONE = "+33639989876"
 DIGITS = PHONE[1:]
 NAME = "Zénobie Quatremaille"
 OLGA = Actor("user", "olga")
+PDF = b"%PDF-1.4\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF\n"
 
 
 def tell(account, body="Merci !", *, sent_at, wa_id="in-1"):
@@ -189,6 +193,37 @@ def test_what_is_being_sent_is_deleted_when_that_is_over(acme):
     tasks.finish_deletions()
     assert places(DIGITS, NAME) == []
     assert not Suppression.objects.exclude(unfinished=None).exists()
+
+
+def picture_from(account, *, wa_id="in-1"):
+    """They have sent a picture, and it was fetched."""
+    drawn = io.BytesIO()
+    Image.new("RGB", (40, 30), "red").save(drawn, "PNG")
+    stored = media.store(tenant=account.tenant, data=drawn.getvalue(), filename="me.png")
+    Media.objects.filter(pk=stored.pk).update(created_at=NOW)
+    Incoming.objects.filter(account=account, wa_id=wa_id).update(
+        media=stored, media_state="stored", content={"filename": "me.png"}
+    )
+    return Path(stored.file.path)
+
+
+def test_the_pictures_they_sent_are_deleted_and_those_of_the_company_stay(
+    acme, django_capture_on_commit_callbacks
+):
+    target = put_into(acme.tenant)
+    theirs = picture_from(target.account)
+    ours = media.store(tenant=acme.tenant, data=PDF, filename="offer.pdf")
+    Media.objects.filter(pk=ours.pk).update(created_at=NOW - dt.timedelta(days=1))
+    tell(target.account, "", sent_at=NOW, wa_id="in-2")
+    Incoming.objects.filter(wa_id="in-2").update(media=ours, media_state="stored")
+    assert theirs.exists()
+
+    with django_capture_on_commit_callbacks(execute=True):
+        people.delete(acme.tenant, PHONE, now=timezone.now())
+
+    assert not theirs.exists()
+    assert list(Media.objects.all()) == [ours]
+    assert Path(ours.file.path).exists()
 
 
 def test_deleting_twice_and_deleting_a_stranger_do_no_harm(acme):
@@ -364,6 +399,26 @@ def test_texts_are_forgotten_after_the_setting_and_facts_stay(acme, settings):
     facts = set(Message.objects.values_list("body", "state", "sent_at"))
     assert facts == {("", "sent", NOW)}
     assert set(Incoming.objects.values_list("body", flat=True)) == {""}
+
+
+def test_places_and_files_that_came_in_are_forgotten_with_the_texts(
+    acme, settings, django_capture_on_commit_callbacks
+):
+    settings.MESSAGE_DAYS = 30
+    target = put_into(acme.tenant)
+    file = picture_from(target.account)
+    Incoming.objects.filter(chat_id="1@g.us").update(
+        body="", content={"latitude": 1.5, "longitude": 2.5, "name": "", "address": NAME}
+    )
+
+    with django_capture_on_commit_callbacks(execute=True):
+        retention.forget_texts(now=NOW + dt.timedelta(days=31), batch=1)
+
+    facts = set(Incoming.objects.values_list("media", "media_state"))
+    assert facts == {(None, "")}
+    assert [content for content in Incoming.objects.values_list("content", flat=True)] == [{}, {}]
+    assert not file.exists()
+    assert not Media.objects.exists()
 
 
 def test_texts_of_what_is_not_over_stay(acme, settings):
