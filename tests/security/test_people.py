@@ -416,7 +416,7 @@ def test_places_and_files_that_came_in_are_forgotten_with_the_texts(
 
     facts = set(Incoming.objects.values_list("media", "media_state"))
     assert facts == {(None, "")}
-    assert [content for content in Incoming.objects.values_list("content", flat=True)] == [{}, {}]
+    assert list(Incoming.objects.values_list("content", flat=True)) == [{}, {}]
     assert not file.exists()
     assert not Media.objects.exists()
 
