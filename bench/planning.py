@@ -25,7 +25,6 @@ from django.db import connection, transaction
 from accounts.models import Tenant
 from campaigns import planning, rendering, schedule
 from campaigns.models import (
-    AccountSchedule,
     Campaign,
     Delivery,
     Referrer,
@@ -41,18 +40,26 @@ CLAIMED = planning.ACCOUNTS * planning.PER_ACCOUNT
 NAIVE = 150
 SHORT = "Bonjour {{name}}, ici {{referrer}}."
 
-# The same rows with the same joins and locks, in the order in which they fell due.
-OLDEST_FIRST = (
-    planning.CLAIM.replace(
-        "FROM unnest(%(accounts)s::bigint[]) AS turn (account_id)\nCROSS JOIN LATERAL (",
-        "FROM (",
-    )
-    .replace(
-        "WHERE due.account_id = turn.account_id AND due.state = 'active'",
-        "WHERE due.state = 'active'",
-    )
-    .replace("LIMIT %(room)s", f"LIMIT {CLAIMED}")
-)
+# The same columns with the same joins and locks, in the order in which they fell due.
+OLDEST_FIRST = f"""
+SELECT target.id, target.tenant_id, target.campaign_id, target.account_id, target.phone,
+       target.steps_done, target.next_due_at, target.hold,
+       referral.external_id, referral.name, referral.language, referral.paid_at IS NOT NULL,
+       referrer.name, referrer.subscribed, contact.id, contact.opted_out_at IS NOT NULL
+FROM (
+    SELECT id, tenant_id, campaign_id, referral_id, account_id, phone, steps_done, next_due_at,
+           hold
+    FROM campaigns_target AS due
+    WHERE due.state = 'active'
+      AND due.open_message_id IS NULL AND due.paused_at IS NULL AND due.next_due_at <= %(now)s
+    ORDER BY due.next_due_at, due.id LIMIT {CLAIMED}
+    FOR UPDATE SKIP LOCKED
+) AS target
+JOIN campaigns_referral AS referral ON referral.id = target.referral_id
+JOIN campaigns_referrer AS referrer ON referrer.id = referral.referrer_id
+LEFT JOIN whatsapp_contact AS contact
+    ON contact.tenant_id = target.tenant_id AND contact.phone = target.phone
+"""  # noqa: S608
 
 
 def fill(rows: int) -> None:
@@ -129,20 +136,8 @@ def undone(work: Callable[[], object]) -> float:
 
 
 def fair_claim() -> list[int]:
-    """Accounts by turn, then their targets: what a round does before it renders."""
-    turns = AccountSchedule.objects.select_for_update(of=("self",), skip_locked=True).filter(
-        next_due_at__lte=NOW,
-        account__status__in=Account.LINKED_STATUSES,
-        account__enabled=True,
-        account__sending_paused_at=None,
-    )
-    accounts = turns.order_by("next_due_at", "account_id").values_list("account_id", flat=True)
-    chosen = list(accounts[: planning.ACCOUNTS])
-    with connection.cursor() as cursor:
-        cursor.execute(
-            planning.CLAIM, {"accounts": chosen, "room": planning.PER_ACCOUNT, "now": NOW}
-        )
-        return _taken(cursor.fetchall())
+    """Accounts by turn and their targets: what a round does before it looks at them."""
+    return _taken(planning.claim(now=NOW, round_now=NOW))
 
 
 def oldest_first() -> list[int]:

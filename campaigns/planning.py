@@ -4,8 +4,8 @@ A round takes the 50 accounts whose turn it is, at most 20 targets of each, and 
 of a fixed number of statements. Accounts take turns (`AccountSchedule`): one with a backlog of a
 million is served no more often than one with a single target.
 
-Any number of workers may plan at the same time. Each locks the schedule rows of its accounts and
-then the rows of its targets, and passes over rows that somebody else has; a target with an open
+Any number of workers may plan at the same time. One statement locks the schedule rows of a round's
+accounts and their due targets, and passes over rows that somebody else has; a target with an open
 message is not due; and the key ``target:<id>:step:<number>`` can be queued once only.
 """
 
@@ -15,6 +15,7 @@ import datetime as dt
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import structlog
 from django.db import connection, transaction
@@ -24,7 +25,7 @@ from accounts import activity, deadlocks
 from accounts.activity import Verb
 from campaigns import exits, following, holds, schedule
 from campaigns.content import Contents, Due, Held, Text
-from campaigns.models import AccountSchedule, Delivery, Target
+from campaigns.models import Delivery, Target
 from whatsapp import contacts, limits, outbox
 from whatsapp.failpoints import failpoint
 from whatsapp.models import Account, Message, Usage
@@ -50,37 +51,52 @@ class PlanReport:
     per_account: Counter[int] = field(default_factory=Counter)
 
 
-# The room is a number in the text: of a column PostgreSQL guesses three rows an account, and joins
-# the rest by loops, a third slower.
+# Turn and claim at once: a row for each target, or one without target for an account of which
+# nothing is due. Two things are there for the planner's sake. The limits are numbers in the text:
+# of a column it guesses three rows an account, and joins the rest by loops, a third slower. And
+# `0 * turn.account_id` tells it that a referral hardly comes twice: else it keeps each in a cache.
 CLAIM = """
-SELECT target.id, target.tenant_id, target.campaign_id, target.account_id, target.phone,
+WITH turn AS MATERIALIZED (
+    SELECT schedule.account_id
+    FROM campaigns_accountschedule AS schedule
+    JOIN whatsapp_account AS account ON account.id = schedule.account_id
+    WHERE schedule.next_due_at <= %(turn)s AND account.status = ANY(%(linked)s)
+      AND account.enabled AND account.sending_paused_at IS NULL
+    ORDER BY schedule.next_due_at, schedule.account_id LIMIT %(accounts)s
+    FOR UPDATE OF schedule SKIP LOCKED
+)
+SELECT target.id, target.tenant_id, target.campaign_id, turn.account_id, target.phone,
        target.steps_done, target.next_due_at, target.hold,
        referral.external_id, referral.name, referral.language, referral.paid_at IS NOT NULL,
        referrer.name, referrer.subscribed, contact.id, contact.opted_out_at IS NOT NULL
-FROM unnest(%(accounts)s::bigint[]) AS turn (account_id)
-CROSS JOIN LATERAL (
-    SELECT id, tenant_id, campaign_id, referral_id, account_id, phone, steps_done, next_due_at,
-           hold
+FROM turn
+LEFT JOIN LATERAL (
+    SELECT id, tenant_id, campaign_id, referral_id, phone, steps_done, next_due_at, hold
     FROM campaigns_target AS due
     WHERE due.account_id = turn.account_id AND due.state = 'active'
       AND due.open_message_id IS NULL AND due.paused_at IS NULL AND due.next_due_at <= %(now)s
-    ORDER BY due.next_due_at, due.id LIMIT %(room)s
+    ORDER BY due.next_due_at, due.id LIMIT %(each)s
     FOR UPDATE SKIP LOCKED
-) AS target
-JOIN campaigns_referral AS referral ON referral.id = target.referral_id
-JOIN campaigns_referrer AS referrer ON referrer.id = referral.referrer_id
+) AS target ON true
+LEFT JOIN campaigns_referral AS referral
+    ON referral.id = target.referral_id + 0 * turn.account_id
+LEFT JOIN campaigns_referrer AS referrer ON referrer.id = referral.referrer_id
 LEFT JOIN whatsapp_contact AS contact
     ON contact.tenant_id = target.tenant_id AND contact.phone = target.phone
 """
 
-# Everything due of a referrer whose subscription lapsed, at once: twenty at a time they would
-# stand in the way of a referrer who shares the account.
+# Everything due of the referrers whose subscription lapsed, at once: twenty at a time they would
+# stand in the way of a referrer who shares the account for more than one round.
 HOLD_LAPSED = """
 WITH lapsed AS (
     SELECT target.id FROM campaigns_referrer AS referrer
     JOIN campaigns_referral AS referral ON referral.referrer_id = referrer.id
     JOIN campaigns_target AS target ON target.referral_id = referral.id
-    WHERE referrer.account_id = ANY(%(accounts)s) AND NOT referrer.subscribed
+    WHERE referrer.id IN (
+        SELECT referrer_id FROM campaigns_referral WHERE id IN (
+            SELECT referral_id FROM campaigns_target WHERE id = ANY(%(claimed)s)
+        )
+    ) AND NOT referrer.subscribed
       AND target.account_id = ANY(%(accounts)s) AND target.state = 'active'
       AND target.open_message_id IS NULL AND target.paused_at IS NULL
       AND target.next_due_at <= %(now)s
@@ -123,37 +139,47 @@ def _round(report: PlanReport, contents: Contents, *, now: datetime, round_now: 
     # Counted apart: a round that is tried again after a deadlock must not count twice.
     this = PlanReport()
     with transaction.atomic():
-        turns = list(
-            AccountSchedule.objects.select_for_update(of=("self",), skip_locked=True)
-            .filter(
-                next_due_at__lte=round_now,
-                account__status__in=Account.LINKED_STATUSES,
-                account__enabled=True,
-                account__sending_paused_at=None,
-            )
-            .select_related("account__tenant")
-            .order_by("next_due_at", "account_id")[:ACCOUNTS]
-        )
-        if not turns:
+        rows = claim(now=now, round_now=round_now)
+        if not rows:
             return False
-        accounts = {turn.account_id: turn.account for turn in turns}
+        accounts = Account.objects.select_related("tenant").in_bulk({row[3] for row in rows})
         room = _room(accounts, now=now)
-        this.held += _hold_lapsed(list(room), now=now)
-        due = _claim({pk: min(PER_ACCOUNT, left) for pk, left in room.items() if left}, now=now)
+        claimed = [Due(*row) for row in rows if row[0] is not None]
+        lapsed = [target for target in claimed if not target.subscribed]
+        this.held += _hold_lapsed(lapsed, now=now)
+        due = _fitting([target for target in claimed if target.subscribed], room)
         _handle(due, contents, accounts, this, now=now)
-        full = {pk: now + FULL_RECHECK for pk, left in room.items() if left <= 0}
+        # Marked as soon as the last place is taken: the next turn would lock targets for nothing.
+        full = [pk for pk, left in room.items() if left <= this.per_account[pk]]
         done = schedule.raise_bounds(
             list(accounts),
             now=round_now,
             served_at=round_now + dt.timedelta(microseconds=1),
-            full=full,
+            full=dict.fromkeys(full, now + FULL_RECHECK),
         )
     report.queued += this.queued
     report.held += this.held
     report.exited += this.exited
     report.completed += this.completed
     report.per_account += this.per_account
-    return bool(due or done)
+    return bool(claimed or done)
+
+
+def claim(*, now: datetime, round_now: datetime) -> list[tuple[Any, ...]]:
+    """Lock the accounts whose turn it is, and up to 20 targets due of each: the rows of `CLAIM`."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            CLAIM,
+            {
+                "turn": round_now,
+                "now": now,
+                "linked": [str(status) for status in Account.LINKED_STATUSES],
+                "accounts": ACCOUNTS,
+                "each": PER_ACCOUNT,
+            },
+        )
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
 
 
 def _room(accounts: dict[int, Account], *, now: datetime) -> dict[int, int]:
@@ -185,27 +211,33 @@ def _room(accounts: dict[int, Account], *, now: datetime) -> dict[int, int]:
     }
 
 
-def _hold_lapsed(account_ids: list[int], *, now: datetime) -> int:
+def _hold_lapsed(claimed: list[Due], *, now: datetime) -> int:
+    """Hold these targets, and whatever else is due of their referrers on these accounts."""
+    if not claimed:
+        return 0
     with connection.cursor() as cursor:
         cursor.execute(
-            HOLD_LAPSED, {"accounts": account_ids, "now": now, "again": now + holds.RECHECK}
+            HOLD_LAPSED,
+            {
+                "claimed": [target.id for target in claimed],
+                "accounts": list({target.account_id for target in claimed}),
+                "now": now,
+                "again": now + holds.RECHECK,
+            },
         )
         count: int = cursor.fetchone()[0]
-    if count:
-        log.info("targets held", hold="subscription", count=count)
+    log.info("targets held", hold="subscription", count=count)
     return count
 
 
-def _claim(room: dict[int, int], *, now: datetime) -> list[Due]:
-    """Lock what is due of each account, as many as it has room for; most have the same room."""
-    accounts: dict[int, list[int]] = defaultdict(list)
-    for account_id, left in room.items():
-        accounts[left].append(account_id)
+def _fitting(claimed: list[Due], room: dict[int, int]) -> list[Due]:
+    """The oldest of each account, as many as its day has room for. The others stay due."""
     due: list[Due] = []
-    with connection.cursor() as cursor:
-        for left, ids in accounts.items():
-            cursor.execute(CLAIM, {"accounts": ids, "now": now, "room": left})
-            due += [Due(*row) for row in cursor.fetchall()]
+    taken: Counter[int] = Counter()
+    for target in sorted(claimed, key=lambda target: (target.next_due_at, target.id)):
+        if taken[target.account_id] < room[target.account_id]:
+            taken[target.account_id] += 1
+            due.append(target)
     return due
 
 

@@ -196,6 +196,27 @@ def test_what_does_not_fit_goes_first_the_day_after(referrer):
     assert sorted(queued) == [targets[2].pk, targets[3].pk]
 
 
+def test_an_account_whose_day_is_used_up_is_left_alone_for_a_while(referrer):
+    Account.objects.update(daily_limit=3)
+    many_due(referrer, 5)
+
+    report = planning.plan(now=NOW)
+
+    assert (report.queued, report.rounds) == (3, 1)
+    assert AccountSchedule.objects.get().next_due_at == NOW + planning.FULL_RECHECK
+
+
+def test_who_is_held_takes_no_place_of_the_day(referrer):
+    Account.objects.update(daily_limit=2)
+    Text.objects.filter(step__number=1, language="en").delete()
+    many_due(referrer, 3, language="en", next_due_at=NOW - HOUR)
+    many_due(referrer, 2)
+
+    report = planning.plan(now=NOW)
+
+    assert (report.queued, report.held) == (2, 3)
+
+
 def test_the_day_is_the_tenants(referrer):
     """23:30 in Paris is another day than 00:30 there, and both are the same day in UTC."""
     evening = dt.datetime(2026, 11, 20, 22, 30, tzinfo=dt.UTC)
@@ -323,7 +344,21 @@ def test_a_lapsed_subscription_holds_everything_due_and_lets_it_go_on(referrer):
     assert targets[0].slot_at == later, "what follows keeps its distance from here"
 
 
-def test_a_referrer_without_account_of_their_own_is_held_one_by_one(referrer, tenant):
+def test_a_lapsed_subscription_is_not_in_the_way_of_others_on_the_account(referrer, tenant):
+    """Who was enrolled on an account stays there; their referrer may have handed it on."""
+    many_due(referrer, 50, next_due_at=NOW - DAY)
+    theirs, other = referrer.account, make_account(tenant)
+    Referrer.objects.filter(pk=referrer.pk).update(account=other, subscribed=False)
+    target = due(make_referrer(tenant, account=theirs))
+
+    report = planning.plan(now=NOW)
+
+    assert (report.queued, report.held, report.rounds) == (1, 50, 2)
+    target.refresh_from_db()
+    assert target.open_message is not None
+
+
+def test_a_referrer_who_has_another_account_now_is_held_on_the_old_one(referrer, tenant):
     target = due(referrer)
     Referrer.objects.filter(pk=referrer.pk).update(account=make_account(tenant), subscribed=False)
     assert planning.plan(now=NOW).held == 1
