@@ -105,6 +105,8 @@ def _words(name: str, value: Any) -> list[str]:
     words = list(dict.fromkeys(word.strip() for word in value if word.strip()))
     if name == "regions":
         words = [word.upper() for word in words]
+    elif name.startswith("tags"):
+        words = list(dict.fromkeys(word.lower() for word in words))  # as tags are stored
     if len(words) > MOST:
         raise BadRules(name, "too_many", _("give %d words at most") % MOST)
     longest = LONGEST.get(name, 40)
