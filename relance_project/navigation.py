@@ -34,6 +34,8 @@ SIDEBAR: list[dict[str, Any]] = [
         "title": _("Following up"),
         "items": [
             _link(_("Campaigns"), "campaigns_campaign", "campaign"),
+            _link(_("Broadcasts"), "campaigns_broadcast", "cell_tower"),
+            _link(_("Segments"), "campaigns_segment", "filter_alt"),
             _link(_("Targets"), "campaigns_target", "track_changes"),
             _link(_("Referrals"), "campaigns_referral", "group_add"),
             _link(_("Referrers"), "campaigns_referrer", "person"),
