@@ -301,7 +301,7 @@ class RecipientAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
         "person", "broadcast", "state_label", "reason", "language", "account", "sent_at",
         "delivered_at", "read_at", "replied_at",
     ]  # fmt: skip
-    list_filter = ["state", "tenant"]
+    list_filter = ["state"]
     list_select_related = ["broadcast", "contact", "account__tenant"]
     search_fields = ["^contact__name", "^contact__phone"]
     ordering = ["-id"]
