@@ -109,7 +109,8 @@ def _work(pool: SessionPool, account: Account, session: Session) -> None:
             _catch_up(session)
         _look(session, account)
         _send_due(pool, session)
-        downloads.fetch(session, busy=lambda: _is_wanted_elsewhere(pool, session))
+        left = outbox.next_due(session.account_id)
+        downloads.fetch(session, busy=lambda: _is_wanted_elsewhere(pool, session, left))
         _save_if_due(session)
     except limits.Unavailable as error:
         log.warning("not sending", account_id=account.pk, why=str(error))
@@ -122,9 +123,13 @@ def _work(pool: SessionPool, account: Account, session: Session) -> None:
         log.warning("session trouble", account_id=account.pk, code=error.code)
 
 
-def _is_wanted_elsewhere(pool: SessionPool, session: Session) -> bool:
-    """Whether files have to wait: a message is due, or the worker stops."""
-    if outbox.next_due(session.account_id) is None:
+def _is_wanted_elsewhere(pool: SessionPool, session: Session, left: Message | None) -> bool:
+    """Whether files have to wait: a message has come due, or the worker stops.
+
+    `left` was due and could not go: a pause, a limit. It is rung for when there is room.
+    """
+    due = outbox.next_due(session.account_id)
+    if due is None or due == left:
         return pool.stopping.is_set()
     pool.wake(session.account_id)
     return True

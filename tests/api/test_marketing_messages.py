@@ -9,7 +9,7 @@ from django.utils import timezone
 from accounts.models import Activity
 from tests import companies
 from tests.factories import NOW, make_account, make_media
-from whatsapp import contacts
+from whatsapp import contacts, suppression
 from whatsapp.models import Contact, Group, Message
 
 URL = "/api/whatsapp/messages"
@@ -116,6 +116,15 @@ def test_a_broadcast_that_is_sent_again_reaches_nobody_twice_and_nobody_new(post
     assert post(**body, headers=key) == first
     assert wrong(post(status=409, **body, messageText="Bonsoir", headers=key))[1] == "used"
     assert Message.objects.count() == 1
+
+
+def test_a_broadcast_makes_no_contact_of_somebody_who_asked_to_be_forgotten(post, account):
+    suppression.suppress(account.tenant, BRUNO, now=NOW)
+
+    answer = post(status=400, channelType="broadcast", targetPhones=[ANA, BRUNO])
+
+    assert wrong(answer) == ("targetPhones[1]", "suppressed")
+    assert not Contact.objects.exists()
 
 
 def test_a_broadcast_reaches_each_at_ten_on_their_own_clock(post, account):

@@ -1,11 +1,12 @@
 """Files that came in: fetched after their message, checked by their bytes, never in the way."""
 
 import pytest
+from django.utils import timezone
 
 from tests.contract.media import AUDIO, DOCUMENT, IMAGE
 from whatsapp import tasks
 from whatsapp.driver.base import MediaFile, MediaKind, Retryable
-from whatsapp.models import Incoming, Media
+from whatsapp.models import Account, Incoming, Media
 
 ACCOUNT, ANA = "+33639980001", "+33639980100"
 
@@ -114,3 +115,12 @@ def test_a_message_that_comes_due_while_files_are_fetched_does_not_wait_for_all(
     assert set(Incoming.objects.values_list("media_state", flat=True)) == {"stored"}
     # The second one's doorbell rings when the test's transaction commits: never.
     assert [sent.body for sent in world.record] == [messages[0].body]
+
+
+def test_a_message_that_is_due_and_may_not_go_holds_up_no_file(linked, world, worker, write):
+    Account.objects.update(sending_paused_at=timezone.now())
+    write(linked, "+33639980101")
+    world.inbound(ACCOUNT, ANA, media=IMAGE)
+    worker.settle()
+    assert stored().media_state == "stored"
+    assert not world.record

@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
@@ -20,7 +21,7 @@ from rest_framework.response import Response
 from accounts.bodies import Body, Moment, Paging, page, paged, read
 from accounts.permissions import ADMINISTRATORS, EVERYBODY, WRITERS
 from accounts.problems import FieldError, Problem
-from whatsapp import contacts, messages
+from whatsapp import contacts, messages, suppression
 from whatsapp.api import marketing_examples as examples
 from whatsapp.api.accounts import AccountRoute, Scope
 from whatsapp.api.contents import TIMEZONES, Text, WallTime, content_of, due_at_of
@@ -308,11 +309,26 @@ class MarketingMessagesView(MarketingRoute):
                 wrong += problem.errors
         if wrong:
             raise Problem.of_fields(wrong)
-        ids = contacts.ensure(
-            tenant_id=self.tenant.pk,
-            people=dict.fromkeys(phones, ""),
-            source=Contact.Source.API,
-        )
+        with transaction.atomic():
+            suppression.hold(self.tenant)
+            forgotten = suppression.suppressed(self.tenant, phones)
+            if forgotten:
+                raise Problem.of_fields(
+                    [
+                        FieldError(
+                            f"targetPhones[{index}]",
+                            "suppressed",
+                            "this person asked to be forgotten",
+                        )
+                        for index, phone in enumerate(phones)
+                        if phone in forgotten
+                    ]
+                )
+            ids = contacts.ensure(
+                tenant_id=self.tenant.pk,
+                people=dict.fromkeys(phones, ""),
+                source=Contact.Source.API,
+            )
         meant = Q(pk__in=ids.values()) | Q(tags__overlap=wishes["targetTags"])
         found = list(Contact.objects.filter(meant, tenant=self.tenant).order_by("pk")[: MOST + 1])
         if len(found) > MOST:
