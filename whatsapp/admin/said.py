@@ -76,7 +76,7 @@ class AttemptInline(ReadOnly, ConsoleTabularInline):
 
 @admin.register(Message)
 class MessageAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
-    list_display = ["created_at", "account", "contact", "text", "state_label", "sent_at", "why"]
+    list_display = ["created_at", "account", "recipient", "text", "state_label", "sent_at", "why"]
     list_filter = [MessageQuestions, "state", "tenant"]
     search_fields = ["^contact__phone", "^contact__name", "=account__name", "=wa_id"]
     search_help_text = _("How a person’s name or number begins, an account, or a message’s id")
@@ -85,7 +85,23 @@ class MessageAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
     actions = ["settle_sent", "settle_again", "retry", "cancel"]
     change_form_outer_before_template = "admin/whatsapp/message/story.html"
     fieldsets = [
-        (None, {"fields": ["tenant", "account", "contact", "kind", "body", "media"]}),
+        (
+            None,
+            {
+                "fields": [
+                    "tenant",
+                    "account",
+                    "contact",
+                    "group",
+                    "kind",
+                    "body",
+                    "media",
+                    "content",
+                    "quoted_wa_id",
+                    "scheduled_for",
+                ]
+            },
+        ),
         (_("In detail"), {"fields": ["error_code", "error", "attempts_made", "retries", "due_at"]}),
         (_("Ids"), {"fields": ["public_id", "idempotency_key", "wa_id", "chat_id"]}),
     ]
@@ -124,7 +140,7 @@ class MessageAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)
-        return rows.select_related("account__lease", "account__tenant", "contact", "media")
+        return rows.select_related("account__lease", "account__tenant", "contact", "group", "media")
 
     def _story(self, message: Message) -> dict[str, Any]:
         activities = Activity.objects.filter(
@@ -139,8 +155,15 @@ class MessageAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
             "buttons": _buttons(message),
         }
 
+    @display(description=_("to"), ordering="contact")
+    def recipient(self, message: Message) -> str:
+        return str(message.recipient)
+
     @display(description=_("text"))
     def text(self, message: Message) -> str:
+        if message.kind == Message.Kind.LOCATION:
+            place = message.content.get("name") or message.content.get("address") or ""
+            return truncatechars(f"[{message.get_kind_display()}] {place}", 60)
         file = f"[{message.media.filename}] " if message.media else ""
         return truncatechars(file + message.body, 60)
 
@@ -250,7 +273,9 @@ class MessageAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
             action_name=name,
             question=question,
             consequence=consequence,
-            describe=lambda message: f"{message.account} → {message.contact}: {self.text(message)}",
+            describe=lambda message: (
+                f"{message.account} → {message.recipient}: {self.text(message)}"
+            ),
             chosen=rows.count(),
         )
         if asked is not None:
