@@ -156,6 +156,12 @@ def test_a_webhook_is_asked_with_a_signature_and_answers(receiver):
     }
 
 
+def test_a_secret_is_taken_as_webhooks_show_it_or_as_any_text():
+    assert signing.read(signing.shown(SECRET)) == SECRET
+    assert signing.read("whsec_é") == "whsec_é".encode()
+    assert signing.read("only for us") == b"only for us"
+
+
 def test_a_webhook_that_has_nothing_to_say_says_nothing(receiver):
     receiver.answer = lambda call: 204
     assert webhook(receiver).answer(question(), deadline=5).texts == ()

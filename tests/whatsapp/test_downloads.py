@@ -1,12 +1,14 @@
 """Files that came in: fetched after their message, checked by their bytes, never in the way."""
 
+import datetime as dt
+
 import pytest
 from django.utils import timezone
 
 from tests.contract.media import AUDIO, DOCUMENT, IMAGE
-from whatsapp import tasks
+from whatsapp import retention, tasks
 from whatsapp.driver.base import MediaFile, MediaKind, Retryable
-from whatsapp.models import Account, Incoming, Media
+from whatsapp.models import Account, Incoming, Media, Message
 
 ACCOUNT, ANA = "+33639980001", "+33639980100"
 
@@ -124,3 +126,23 @@ def test_a_message_that_is_due_and_may_not_go_holds_up_no_file(linked, world, wo
     worker.settle()
     assert stored().media_state == "stored"
     assert not world.record
+
+
+def test_a_file_that_came_in_is_forgotten_with_its_message(
+    linked, world, worker, tenant, settings, django_capture_on_commit_callbacks
+):
+    world.inbound(ACCOUNT, ANA, "voilà", media=IMAGE)
+    world.inbound(ACCOUNT, ANA, "le guide", media=DOCUMENT)
+    worker.settle()
+    cat, guide = Media.objects.order_by("pk")
+    Message.objects.create(
+        tenant=tenant, account=linked, contact=Incoming.objects.first().contact, kind="media",
+        media=guide, idempotency_key="k", content_hash="h", due_at=timezone.now(),
+    )  # fmt: skip
+    later = timezone.now() + dt.timedelta(days=settings.MESSAGE_DAYS + 1)
+    with django_capture_on_commit_callbacks(execute=True):
+        retention.forget_texts(now=later)
+    assert [(i.body, i.content, i.media) for i in Incoming.objects.all()] == [("", {}, None)] * 2
+    assert list(Media.objects.all()) == [guide]
+    assert not cat.file.storage.exists(cat.file.name)
+    assert guide.file.storage.exists(guide.file.name)

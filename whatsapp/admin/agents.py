@@ -33,6 +33,7 @@ from whatsapp.agents.protocol import NoAnswer, Question
 from whatsapp.agents.switchboard import connect
 from whatsapp.fetching import CannotFetch, Place
 from whatsapp.models import AgentRule, AgentSession, AgentTurn, ChatAgent
+from whatsapp.webhooks import signing
 from whatsapp.webhooks.delivery import fetcher
 
 Kind = ChatAgent.Kind
@@ -113,7 +114,10 @@ class AgentForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at ru
         used = {Kind.WEBHOOK: ["url"], Kind.RETELL: ["agent_id"], Kind.RULES: ["fallback"]}
         self.instance.config = {name: given[name] for name in used[given["kind"]] if given[name]}
         if given["new_secret"]:
-            self.instance.seal_secret(given["new_secret"].encode())
+            secret = given["new_secret"]
+            self.instance.seal_secret(
+                signing.read(secret) if given["kind"] == Kind.WEBHOOK else secret.encode()
+            )
         return super().save(commit)
 
 

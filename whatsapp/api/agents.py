@@ -26,6 +26,7 @@ from whatsapp.api.accounts import AccountRoute, Scope
 from whatsapp.api.contents import LocationWish, MediaWish, Text, content_of
 from whatsapp.api.linking import longest_wait, wait_for_code
 from whatsapp.api.sending import IDEMPOTENCY_KEY, key_of, queued_message
+from whatsapp.chats import GROUP
 from whatsapp.contents import MAX_PLACE_NAME
 from whatsapp.models import Account, Incoming, Message
 
@@ -310,11 +311,15 @@ class AgentConnectionsView(AccountRoute):
 
 def _chats(account: Account, limit: int) -> list[dict[str, Any]]:
     sent = (
-        account.messages.filter(state__in=Message.ARRIVED)
+        account.messages.filter(state__in=Message.ARRIVED, group=None)
         .select_related("contact")
         .order_by("-sent_at")[:limit]
     )
-    received = account.incoming.select_related("contact").order_by("-sent_at")[:limit]
+    received = (
+        account.incoming.exclude(chat_id__endswith=GROUP)
+        .select_related("contact")
+        .order_by("-sent_at")[:limit]
+    )
     both: list[Message | Incoming] = [*sent, *received]
     newest = sorted(both, key=_said_at, reverse=True)
     chats: dict[str, dict[str, Any]] = {}

@@ -10,6 +10,7 @@ Source: github.com/standard-webhooks/standard-webhooks, spec/standard-webhooks.m
 from __future__ import annotations
 
 import base64
+import contextlib
 import hmac
 import secrets
 from collections.abc import Sequence
@@ -24,6 +25,14 @@ def new_secret() -> bytes:
 def shown(secret: bytes) -> str:
     """The secret as people paste it."""
     return PREFIX + base64.b64encode(secret).decode()
+
+
+def read(text: str) -> bytes:
+    """The secret that somebody pasted: as `shown`, or any text of theirs."""
+    if text.startswith(PREFIX):
+        with contextlib.suppress(ValueError):
+            return base64.b64decode(text.removeprefix(PREFIX), validate=True)
+    return text.encode()
 
 
 def headers(
