@@ -19,6 +19,7 @@ from django.http.response import HttpResponseBase
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html_join
+from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
@@ -139,10 +140,10 @@ class ContactQuestions(QuestionFilter):
 
 
 class ContactForm(forms.ModelForm):  # type: ignore[type-arg]
-    tags = TagField(label=_("tags"))
+    tags = TagField(label=capfirst(_("tags")))
     language = forms.RegexField(
         rf"^{contacts.LANGUAGE}$",
-        label=_("language"),
+        label=capfirst(_("language")),
         required=False,
         widget=UnfoldAdminTextInputWidget,
         help_text=_("fr, en, pt-br; empty: not known"),
@@ -206,7 +207,6 @@ class ContactAdmin(TenantScoped, ConsoleAdmin):
     form = ContactForm
     list_display = [
         "who", "name", "tenant", "tags_shown", "source", "may_be_written_to", "engagement",
-        "created_at",
     ]  # fmt: skip
     list_filter = [ContactQuestions, TagFilter, GroupFilter, "source", "language", "tenant"]
     list_select_related = ["tenant"]
@@ -484,11 +484,12 @@ class ContactAdmin(TenantScoped, ConsoleAdmin):
         source = contact_files.ContactTable(given.upload.file, name=given.upload.name)
         user_id = request.user.pk or 0
         with tempfile.TemporaryFile() as table:
+            write = report_writer(table, subject="phone")  # without it the table is closed
             report = contact_files.import_rows(
                 given.tenant,
                 source.rows(),
                 now=timezone.now(),
-                told=report_writer(table, subject="phone"),
+                told=write,
                 dry_run=dry_run,
                 actor=actor_of(request),
             )

@@ -10,6 +10,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -92,8 +93,8 @@ class GroupQuestions(QuestionFilter):
 
 
 class GroupForm(forms.ModelForm):  # type: ignore[type-arg]
-    segments = TagField(label=_("segments"))
-    tags = TagField(label=_("tags"))
+    segments = TagField(label=capfirst(_("segments")))
+    tags = TagField(label=capfirst(_("tags")))
 
     class Meta:
         model = Group
