@@ -322,6 +322,8 @@ class Gallery:
         someone = self.target(state="active", steps_done=3)
         self.open(f"{page}/rehearse/?referral={someone.referral.external_id}", "Try it on")
         self.keep("dry-run", height=1100)
+        self.open("/admin/campaigns/campaign/calendar/", "planned")
+        self.keep("calendar", height=1250)
         self.open("/admin/campaigns/target/", "Who is due now?")
         self.keep("targets")
         exited = self.target(state="exited", exit_reason="paid")

@@ -61,15 +61,13 @@ def test_somebody_looks_through_the_calendar_and_moves_a_message(manager, acme):
     driver = manager.driver
     for view in ("month", "week", "day"):
         driver.get(f"{manager.root}{CALENDAR}?view={view}&on={tomorrow.date()}")
-        for width, dark in ((1280, False), (1280, True), (360, False)):
-            manager.wide(width)
-            manager.dark(dark)
-            driver.refresh()
-            manager.keep(f"calendar-{view}-{width}{'-dark' if dark else ''}")
-            assert not manager.overflows(), (view, width)
-            assert manager.violations(".sheet") == [], (view, width, dark)
+        assert manager.violations(".sheet") == [], view
+        manager.keep(f"calendar-{view}")
+        manager.wide(360)
+        assert not manager.overflows(), view
+        manager.keep(f"calendar-{view}-phone")
+        manager.wide(1280)
     assert manager.complaints() == []
-    manager.wide(1280)
 
     row = driver.find_element(By.XPATH, "//tr[contains(., 'Boutique')]")
     later = (tomorrow + dt.timedelta(days=3)).replace(hour=18, minute=30)
