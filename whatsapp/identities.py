@@ -32,7 +32,7 @@ from accounts.models import Activity
 from whatsapp import contacts, engagement
 from whatsapp.failpoints import failpoint
 from whatsapp.models import Chat, Contact, GroupMember
-from whatsapp.signals import contacts_merged
+from whatsapp.signals import contacts_merged, contacts_scraped
 
 ATTEMPTS = 5
 
@@ -105,6 +105,7 @@ def _pair(tenant_id: int, phone: str, lid: str, *, now: datetime) -> Contact | N
     if not by_lid.phone:
         if by_phone is None:
             _store(by_lid, phone=phone)
+            _ask_for_basis(by_lid, now=now)
             return by_lid
         merge(kept=by_phone, gone=by_lid, now=now)
         return by_phone
@@ -154,7 +155,17 @@ def merge(*, kept: Contact, gone: Contact, now: datetime) -> None:
     kept.refresh_from_db()
     if gone.opted_out_at is not None and kept.opted_out_at is None:
         contacts.opt_out(kept, reason=gone.opt_out_reason, how="their other contact", now=now)
+    _ask_for_basis(kept, now=now)
     record(tenant_id=kept.tenant_id, verb=Verb.CONTACTS_MERGED, actor=SYSTEM, subject=kept, now=now)
+
+
+def _ask_for_basis(contact: Contact, *, now: datetime) -> None:
+    """Somebody scraped has a phone now: whoever is followed by it must not lose their messages."""
+    if contact.obstacle == "no_lawful_basis":
+        contacts_scraped.send(
+            sender=Contact, tenant_id=contact.tenant_id, contact_ids=[contact.pk], now=now
+        )
+        contact.refresh_from_db()
 
 
 def _joined(kept: Contact, gone: Contact) -> dict[str, Any]:

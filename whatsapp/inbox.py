@@ -15,7 +15,16 @@ from accounts.activity import Actor
 from whatsapp import chats, contacts, identities, stopping, suppression
 from whatsapp.driver.base import IncomingMessage, storable
 from whatsapp.failpoints import failpoint
-from whatsapp.models import Account, Attempt, Contact, Group, Incoming, Lease, Message
+from whatsapp.models import (
+    Account,
+    Attempt,
+    ConsentEntry,
+    Contact,
+    Group,
+    Incoming,
+    Lease,
+    Message,
+)
 from whatsapp.models.accounts import E164
 from whatsapp.signals import incoming_stored
 
@@ -144,7 +153,12 @@ def _heed(
     """Act on a wish to stop or to start again."""
     tenant = account.tenant
     if stopping.means(message.body, tenant.start_words):
-        contacts.opt_in(contact, now=now)
+        # What was caught up late takes back nothing that somebody has entered since.
+        since = contact.consent.filter(
+            what=ConsentEntry.What.OPTED_OUT, at__gt=message.sent_at + CLOCKS_DIFFER
+        )
+        if not since.exclude(how="message").exists():
+            contacts.opt_in(contact, now=now)
     elif forgotten:
         contacts.opt_out(contact, reason="asked to be forgotten", now=now)
     elif stopping.means(message.body, tenant.stop_words):

@@ -25,8 +25,8 @@ contact_opted_in = Signal()
 # Arguments: contact (Contact), actor (Actor), now (datetime).
 lawful_basis_changed = Signal()
 
-# Members of a group became contacts, whom nobody may write to without a lawful basis. Sent inside
-# the transaction that made them, for those above who know one.
+# Members of a group became contacts, or were found to have a phone, whom nobody may write to
+# without a lawful basis. Sent inside the transaction that did it, for those above who know one.
 # Arguments: tenant_id (int), contact_ids (list[int]), now (datetime).
 contacts_scraped = Signal()
 

@@ -6,6 +6,7 @@ from campaigns import enrolment, lawful_basis, planning, referrals
 from campaigns.models import Referral, Target
 from campaigns.rows import Row
 from tests.factories import (
+    DAY,
     NOW,
     fiction_phone,
     make_account,
@@ -14,7 +15,7 @@ from tests.factories import (
     make_referrer,
     make_target,
 )
-from whatsapp import contacts, groups
+from whatsapp import contacts, groups, identities
 from whatsapp.driver.base import Member
 from whatsapp.models import Contact, Group
 
@@ -61,6 +62,26 @@ def test_importing_a_referral_who_was_scraped_before_records_the_basis(campaign,
     assert (entry.how, entry.note) == (
         "referral", "contract: registered with the company as a referral",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("planned", [True, False], ids=["written to before", "not yet"])
+def test_learning_the_phone_of_somebody_scraped_who_is_followed_records_the_basis(
+    campaign, referrer, planned
+):
+    target = make_target(make_referral(referrer, phone=PHONE))
+    Contact.objects.create(tenant=campaign.tenant, lid="500@lid", source="group")
+    Contact.objects.update(created_at=NOW - DAY)
+    if planned:
+        contacts.ensure(tenant_id=campaign.tenant_id, people={PHONE: "Ana"})
+
+    identities.find_or_make(
+        tenant_id=campaign.tenant_id, phone=PHONE, lid="500@lid", source="inbound", now=NOW
+    )
+
+    contact = Contact.objects.get()
+    assert (contact.phone, contact.source, contact.obstacle) == (PHONE, "group", "")
+    target.refresh_from_db()
+    assert target.state == Target.State.ACTIVE
 
 
 def test_a_dry_run_records_nothing(campaign, referrer):

@@ -118,6 +118,23 @@ def test_start_lets_them_be_written_to_again_but_a_second_stop_is_not_confirmed(
     ) == ["opted_out", "opted_in", "opted_out"]
 
 
+def test_a_start_that_is_heard_late_takes_back_no_later_stop_of_another_way(
+    linked, tenant, world, worker
+):
+    now = timezone.now()
+    ids = contacts.ensure(tenant_id=tenant.pk, people={ANA: "Ana"})
+    ana = Contact.objects.get(pk=ids[ANA])
+    contacts.opt_out(ana, reason="told us on the telephone", how="admin", now=now)
+    world.inbound(ACCOUNT, ANA, "START", sent_at=now - dt.timedelta(hours=2))
+    worker.settle()
+    ana.refresh_from_db()
+    assert ana.opted_out_at is not None
+    world.inbound(ACCOUNT, ANA, "START")
+    worker.settle()
+    ana.refresh_from_db()
+    assert ana.opted_out_at is None
+
+
 def test_start_ends_a_wish_to_be_forgotten(linked, tenant, world, worker):
     suppression.suppress(tenant, ANA, now=timezone.now() - dt.timedelta(days=1))
     world.inbound(ACCOUNT, ANA, "START")
