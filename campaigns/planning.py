@@ -19,14 +19,14 @@ from typing import Any
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import Count
+from django.db.models import Count, Q
 
 from accounts import activity, deadlocks
 from accounts.activity import Verb
 from campaigns import exits, following, holds, schedule
 from campaigns.content import Contents, Due, Held, Text
 from campaigns.models import Delivery, Target
-from whatsapp import contacts, limits, outbox
+from whatsapp import contacts, limits, outbox, pace
 from whatsapp.failpoints import failpoint
 from whatsapp.models import Account, Message, Usage
 
@@ -147,10 +147,14 @@ def _round(report: PlanReport, contents: Contents, *, now: datetime, round_now: 
         claimed = [Due(*row) for row in rows if row[0] is not None]
         lapsed = [target for target in claimed if not target.subscribed]
         this.held += _hold_lapsed(lapsed, now=now)
-        due = _fitting([target for target in claimed if target.subscribed], room)
+        subscribed = [target for target in claimed if target.subscribed]
+        begins = {pk for pk, found in room.items() if found.begins}
+        first = [t for t in subscribed if not t.steps_done and t.account_id not in begins]
+        _wait_for_tomorrow(first, accounts, now=now)
+        due = _fitting([target for target in subscribed if target not in first], room)
         _handle(due, contents, accounts, this, now=now)
         # Marked as soon as the last place is taken: the next turn would lock targets for nothing.
-        full = [pk for pk, left in room.items() if left <= this.per_account[pk]]
+        full = [pk for pk, found in room.items() if found.left <= this.per_account[pk]]
         done = schedule.raise_bounds(
             list(accounts),
             now=round_now,
@@ -182,33 +186,63 @@ def claim(*, now: datetime, round_now: datetime) -> list[tuple[Any, ...]]:
     return rows
 
 
-def _room(accounts: dict[int, Account], *, now: datetime) -> dict[int, int]:
-    """Account id -> messages that still fit into its tenant's day, those waiting counted in.
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Messages that still fit into an account's day, and whether it may begin new chats on it."""
 
-    One that is being sent is in the usage already, which the intent has raised.
+    left: int
+    begins: bool
+
+
+def _room(accounts: dict[int, Account], *, now: datetime) -> dict[int, Room]:
+    """The room of each account, those waiting counted in.
+
+    One that is being sent is in the usage already, which the intent has raised. One that waits
+    for a new chat takes no place of today's, and no other begins one before it.
     """
     days = {pk: limits.today(account.tenant, now=now) for pk, account in accounts.items()}
     rows = Usage.objects.filter(account_id__in=accounts, day__in=set(days.values()))
     used = {
-        account_id: count
-        for account_id, day, count in rows.values_list("account_id", "day", "count")
+        account_id: (count, begun)
+        for account_id, day, count, begun in rows.values_list(
+            "account_id", "day", "count", "new_chats"
+        )
         if days[account_id] == day
     }
-    waiting = dict(
-        Message.objects.filter(
-            account_id__in=accounts,
-            state=Message.State.QUEUED,
-            due_at__lt=now + dt.timedelta(days=1),
-            # Broadcasts give way to sequences, not the other way.
-            priority__lt=outbox.BROADCAST,
+    held = Q(error_code__in=[pace.NEW_CHATS, pace.COLD, pace.COLD_NACK])
+    queued = Message.objects.filter(
+        account_id__in=accounts,
+        state=Message.State.QUEUED,
+        # Broadcasts give way to sequences, not the other way.
+        priority__lt=outbox.BROADCAST,
+    ).values_list("account_id")
+    waiting = {
+        account_id: (count, stalled)
+        for account_id, count, stalled in queued.annotate(
+            n=Count("id", filter=~held & Q(due_at__lt=now + dt.timedelta(days=1))),
+            stalled=Count("id", filter=held),
         )
-        .values_list("account_id")
-        .annotate(n=Count("id"))
-    )
-    return {
-        pk: max(0, account.limit_on(days[pk]) - used.get(pk, 0) - waiting.get(pk, 0))
-        for pk, account in accounts.items()
     }
+    room = {}
+    for pk, account in accounts.items():
+        sent, begun = used.get(pk, (0, 0))
+        count, stalled = waiting.get(pk, (0, 0))
+        room[pk] = Room(
+            left=max(0, account.limit_on(days[pk]) - sent - count),
+            begins=not stalled and begun < account.new_chats_limit,
+        )
+    return room
+
+
+def _wait_for_tomorrow(first: list[Due], accounts: dict[int, Account], *, now: datetime) -> None:
+    """First steps wait for the next day's budget of new chats: whoever is under way goes on."""
+    by_account: dict[int, list[int]] = defaultdict(list)
+    for target in first:
+        by_account[target.account_id].append(target.id)
+    for pk, ids in by_account.items():
+        left = limits.seconds_to_midnight(accounts[pk].tenant, now=now)
+        tomorrow = now + dt.timedelta(seconds=left)
+        Target.objects.filter(pk__in=ids).update(next_due_at=tomorrow)
 
 
 def _hold_lapsed(claimed: list[Due], *, now: datetime) -> int:
@@ -230,12 +264,12 @@ def _hold_lapsed(claimed: list[Due], *, now: datetime) -> int:
     return count
 
 
-def _fitting(claimed: list[Due], room: dict[int, int]) -> list[Due]:
+def _fitting(claimed: list[Due], room: dict[int, Room]) -> list[Due]:
     """The oldest of each account, as many as its day has room for. The others stay due."""
     due: list[Due] = []
     taken: Counter[int] = Counter()
     for target in sorted(claimed, key=lambda target: (target.next_due_at, target.id)):
-        if taken[target.account_id] < room[target.account_id]:
+        if taken[target.account_id] < room[target.account_id].left:
             taken[target.account_id] += 1
             due.append(target)
     return due

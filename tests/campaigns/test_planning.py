@@ -470,3 +470,38 @@ def test_a_step_that_was_queued_before_is_opened_again(referrer):
 
     target.refresh_from_db()
     assert target.open_message == Message.objects.get()
+
+
+# ------------------------------------------------------------------- the budget of new chats
+
+
+def test_who_waits_for_a_new_chat_does_not_keep_out_who_is_under_way(referrer, settings):
+    settings.WHATSAPP_NEW_CHATS = 2
+    account = referrer.account
+    Usage.objects.create(account=account, day=NOW.date(), count=2, new_chats=2)
+    new = many_due(referrer, 3, next_due_at=NOW - HOUR)
+    under_way = due(referrer, steps_done=1)
+
+    report = planning.plan(now=NOW)
+
+    assert report.queued == 1
+    assert Delivery.objects.get().target == under_way
+    # Nothing but first steps is left over: they are next when the company's day begins.
+    midnight = dt.datetime(2026, 11, 20, 23, 0, tzinfo=dt.UTC)
+    assert AccountSchedule.objects.get(account=account).next_due_at == midnight
+    assert planning.plan(now=midnight).queued == len(new)
+
+
+@pytest.mark.parametrize("code", ["new_chats", "cold_chats", "nack_463"])
+def test_a_message_held_for_a_new_chat_takes_no_place_and_lets_no_other_begin(referrer, code):
+    Account.objects.update(daily_limit=2)
+    many_due(referrer, 2, next_due_at=NOW - HOUR)
+    planning.plan(now=NOW - HOUR)
+    Message.objects.update(error_code=code, due_at=NOW + HOUR)
+    due(referrer, next_due_at=NOW - MINUTE)
+    under_way = [due(referrer, steps_done=2) for _ in range(3)]
+
+    assert planning.plan(now=NOW).queued == 2
+
+    planned = Delivery.objects.filter(number=3).values_list("target_id", flat=True)
+    assert set(planned) == {target.pk for target in under_way[:2]}
