@@ -19,16 +19,16 @@ from typing import Any
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import Count, Q
 
 from accounts import activity, deadlocks
 from accounts.activity import Verb
 from campaigns import exits, following, holds, schedule
 from campaigns.content import Contents, Due, Held, Text
 from campaigns.models import Delivery, Target
-from whatsapp import contacts, limits, outbox, pace
+from campaigns.room import Room, room_of
+from whatsapp import contacts, limits, outbox
 from whatsapp.failpoints import failpoint
-from whatsapp.models import Account, Message, Usage
+from whatsapp.models import Account
 
 log = structlog.get_logger(__name__)
 
@@ -143,15 +143,18 @@ def _round(report: PlanReport, contents: Contents, *, now: datetime, round_now: 
         if not rows:
             return False
         accounts = Account.objects.select_related("tenant").in_bulk({row[3] for row in rows})
-        room = _room(accounts, now=now)
+        room = room_of(accounts, now=now)
         claimed = [Due(*row) for row in rows if row[0] is not None]
         lapsed = [target for target in claimed if not target.subscribed]
         this.held += _hold_lapsed(lapsed, now=now)
         subscribed = [target for target in claimed if target.subscribed]
-        begins = {pk for pk, found in room.items() if found.begins}
-        first = [t for t in subscribed if not t.steps_done and t.account_id not in begins]
+        going: list[Due] = []
+        first: list[Due] = []
+        for target in subscribed:
+            may_go = target.steps_done or room[target.account_id].begins
+            (going if may_go else first).append(target)
         _wait_for_tomorrow(first, accounts, now=now)
-        due = _fitting([target for target in subscribed if target not in first], room)
+        due = _fitting(going, room)
         _handle(due, contents, accounts, this, now=now)
         # Marked as soon as the last place is taken: the next turn would lock targets for nothing.
         full = [pk for pk, found in room.items() if found.left <= this.per_account[pk]]
@@ -184,54 +187,6 @@ def claim(*, now: datetime, round_now: datetime) -> list[tuple[Any, ...]]:
         )
         rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """Messages that still fit into an account's day, and whether it may begin new chats on it."""
-
-    left: int
-    begins: bool
-
-
-def _room(accounts: dict[int, Account], *, now: datetime) -> dict[int, Room]:
-    """The room of each account, those waiting counted in.
-
-    One that is being sent is in the usage already, which the intent has raised. One that waits
-    for a new chat takes no place of today's, and no other begins one before it.
-    """
-    days = {pk: limits.today(account.tenant, now=now) for pk, account in accounts.items()}
-    rows = Usage.objects.filter(account_id__in=accounts, day__in=set(days.values()))
-    used = {
-        account_id: (count, begun)
-        for account_id, day, count, begun in rows.values_list(
-            "account_id", "day", "count", "new_chats"
-        )
-        if days[account_id] == day
-    }
-    held = Q(error_code__in=[pace.NEW_CHATS, pace.COLD, pace.COLD_NACK])
-    queued = Message.objects.filter(
-        account_id__in=accounts,
-        state=Message.State.QUEUED,
-        # Broadcasts give way to sequences, not the other way.
-        priority__lt=outbox.BROADCAST,
-    ).values_list("account_id")
-    waiting = {
-        account_id: (count, stalled)
-        for account_id, count, stalled in queued.annotate(
-            n=Count("id", filter=~held & Q(due_at__lt=now + dt.timedelta(days=1))),
-            stalled=Count("id", filter=held),
-        )
-    }
-    room = {}
-    for pk, account in accounts.items():
-        sent, begun = used.get(pk, (0, 0))
-        count, stalled = waiting.get(pk, (0, 0))
-        room[pk] = Room(
-            left=max(0, account.limit_on(days[pk]) - sent - count),
-            begins=not stalled and begun < account.new_chats_limit,
-        )
-    return room
 
 
 def _wait_for_tomorrow(first: list[Due], accounts: dict[int, Account], *, now: datetime) -> None:
