@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import functools
 import ipaddress
 import os
 import re
@@ -151,6 +152,12 @@ class Place:
         return host if self.port == default else f"{host}:{self.port}"
 
 
+@functools.cache
+def _trusted() -> ssl.SSLContext:
+    """Reading the system's certificates takes tens of milliseconds: once is enough."""
+    return ssl.create_default_context()
+
+
 class Fetcher:
     """`fetch` with its parts open: tests give another resolver, other ports, another allowance."""
 
@@ -167,7 +174,7 @@ class Fetcher:
         self.permits = permits
         self.ports = ports
         self.largest = largest
-        self.tls = tls or ssl.create_default_context()
+        self.tls = tls or _trusted()
 
     def fetch(self, url: str, *, deadline: float) -> Fetched:
         """GET `url`; see the module."""
