@@ -47,12 +47,21 @@ else:
     from django.contrib.auth.admin import UserAdmin
     from unfold.admin import ModelAdmin as ConsoleAdmin
     from unfold.admin import StackedInline as ConsoleStackedInline
-    from unfold.admin import TabularInline as ConsoleTabularInline
+    from unfold.admin import TabularInline
     from unfold.decorators import action, display
     from unfold.forms import AuthenticationForm
 
     class ConsoleUserAdmin(UserAdmin, ConsoleAdmin):
         pass
+
+    class ConsoleTabularInline(TabularInline):
+        """Each input says what its column is: a screen reader does not look up."""
+
+        def get_formset(self, request, obj=None, **kwargs):
+            made = super().get_formset(request, obj, **kwargs)
+            for field in made.form.base_fields.values():
+                field.widget.attrs.setdefault("aria-label", field.label)
+            return made
 
     MixinBase = object
 

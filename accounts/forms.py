@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django import forms
@@ -9,9 +10,50 @@ from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminTextareaWidget
 
-from accounts.models import Membership, Tenant
+from accounts.models import Membership, Tenant, validate_texts_by_language
 from accounts.throttles import LoginThrottle
+
+# A language and a colon begin a text; what else begins a line goes on with the one before.
+_LANGUAGE = re.compile(r"^([a-z]{2,3}(?:-[a-z0-9]{2,8})?) ?: ?")
+
+
+class TextsByLanguage(forms.CharField):
+    """A text in each of some languages, typed as lines that begin with “fr:”; a value is
+    ``{"fr": "a text"}``."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("widget", UnfoldAdminTextareaWidget(attrs={"rows": 3}))
+        super().__init__(required=False, validators=[validate_texts_by_language], **options)
+
+    def prepare_value(self, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return "\n".join(f"{language}: {text}" for language, text in value.items())
+
+    def to_python(self, value: Any) -> Any:
+        texts: dict[str, str] = {}
+        language = ""
+        for line in (super().to_python(value) or "").splitlines():
+            if found := _LANGUAGE.match(line):
+                language = found[1]
+                if language in texts:
+                    raise ValidationError(_("There are two texts in “%s”.") % language, "twice")
+                texts[language] = line[found.end() :]
+            elif language:
+                texts[language] += "\n" + line
+            elif line.strip():
+                raise ValidationError(
+                    _("Begin each text with its language and a colon: fr: C’est noté."), "language"
+                )
+        return {language: text.strip() for language, text in texts.items() if text.strip()}
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return bool(self.to_python(data) != (initial or {}))
+        except ValidationError:
+            return True
 
 
 class LimitedLogIn(AuthenticationForm):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.db.models import Count, QuerySet
@@ -25,7 +26,7 @@ from accounts.console import (
     TenantScoped,
     display,
 )
-from accounts.forms import LimitedLogIn
+from accounts.forms import LimitedLogIn, TextsByLanguage
 from accounts.models import Membership, Tenant, User
 from accounts.permissions import ADMINISTRATORS
 
@@ -49,8 +50,19 @@ class MembershipInline(ConsoleTabularInline):
     autocomplete_fields = ["tenant"]
 
 
+class TenantForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
+    stop_confirmation = TextsByLanguage(
+        label=_("Stop confirmation"),
+        help_text=_(
+            "What confirms a stop, once, a line for each language: fr: C’est noté. Empty: a text "
+            "of Relance’s own."
+        ),
+    )
+
+
 @admin.register(Tenant)
 class TenantAdmin(TenantScoped, ConsoleAdmin):
+    form = TenantForm
     tenant_path = "pk"
     list_display = ["name", "slug", "region", "timezone", "people"]
     search_fields = ["name", "slug"]

@@ -176,8 +176,8 @@ LIST = "admin:whatsapp_chatagent_changelist"
 
 def form(acme, **fields):
     return {
-        "tenant": acme.pk, "name": "reception", "kind": "rules", "enabled": "on", "apology": "{}",
-        "timeout_seconds": 15, "answers_per_hour": 20, "idle_minutes": 60, "fallback": "{}",
+        "tenant": acme.pk, "name": "reception", "kind": "rules", "enabled": "on", "apology": "",
+        "timeout_seconds": 15, "answers_per_hour": 20, "idle_minutes": 60, "fallback": "",
         "rules-TOTAL_FORMS": 1, "rules-INITIAL_FORMS": 0, "rules-0-position": 0,
         "rules-0-keywords": "prix, combien", "rules-0-language": "", "rules-0-answer": "12 €",
         **fields,
@@ -194,10 +194,10 @@ def errors(answer):
 
 
 def test_rules_are_added_and_asked_what_they_would_answer(manager, acme):
-    assert add(manager, acme, fallback='{"fr": "Pardon ?"}').status_code == 302
+    assert add(manager, acme, fallback="fr: Pardon ?\nPS : oui\nen: Sorry?").status_code == 302
     agent = ChatAgent.objects.get()
     assert AgentRule.objects.get().keywords == ["prix", "combien"]
-    assert agent.config == {"fallback": {"fr": "Pardon ?"}}
+    assert agent.config == {"fallback": {"fr": "Pardon ?\nPS : oui", "en": "Sorry?"}}
     url = reverse("admin:whatsapp_chatagent_try", args=[agent.pk])
     assert "12 €" in text_of(manager.post(url, {"text": "C’est combien ?"}))
     assert "Pardon ?" in text_of(manager.post(url, {"text": "hm"}))
@@ -217,8 +217,8 @@ def test_an_agent_that_would_not_answer_says_why(manager, acme):
         ({"kind": "webhook", "url": "http://host:22/", "new_secret": "s"}, {"url"}),
         ({"kind": "webhook", "url": "https://example.com/a"}, {"new_secret"}),
         ({"kind": "retell", "new_secret": "s"}, {"agent_id"}),
-        ({"apology": '{"fr": 1}'}, {"apology"}),
-        ({"fallback": '["?"]'}, {"fallback"}),
+        ({"apology": "fr: Pardon\nfr: Désolé"}, {"apology"}),
+        ({"fallback": "Je ne sais pas."}, {"fallback"}),
         ({"timeout_seconds": 61}, {"timeout_seconds"}),
         ({"answers_per_hour": 0}, {"answers_per_hour"}),
     ],

@@ -28,7 +28,7 @@ from accounts.console import (
     TenantScoped,
     display,
 )
-from accounts.models import validate_texts_by_language
+from accounts.forms import TextsByLanguage
 from whatsapp.agents.protocol import NoAnswer, Question
 from whatsapp.agents.switchboard import connect
 from whatsapp.fetching import CannotFetch, Place
@@ -53,7 +53,7 @@ class AgentForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at ru
     url = forms.CharField(
         required=False,
         max_length=1000,
-        label=_("address"),
+        label=_("Address"),
         widget=UnfoldAdminTextInputWidget,
         help_text=_("Of a webhook: https://…"),
     )
@@ -64,17 +64,21 @@ class AgentForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at ru
         widget=UnfoldAdminTextInputWidget,
         help_text=_("Its id at Retell: agent_…"),
     )
-    fallback = forms.JSONField(
-        required=False,
-        label=_("when no rule fits"),
-        widget=UnfoldAdminTextareaWidget,
-        validators=[validate_texts_by_language],
-        help_text=_('Of rules, by language: {"fr": "Je ne sais pas."}; empty: nothing is said.'),
+    fallback = TextsByLanguage(
+        label=_("When no rule fits"),
+        help_text=_("Of rules, a line for each language: fr: Je ne sais pas. Empty: nothing."),
+    )
+    apology = TextsByLanguage(
+        label=_("Apology"),
+        help_text=_(
+            "What people get once a conversation when there is no answer, a line for each "
+            "language: fr: Je reviens vers vous. Empty: a text of Relance’s own."
+        ),
     )
     new_secret = forms.CharField(
         required=False,
         max_length=500,
-        label=_("secret"),
+        label=_("Secret"),
         widget=UnfoldAdminPasswordWidget,
         help_text=_(
             "Retell’s API key, or what calls to the webhook are signed with. Empty: it stays."
