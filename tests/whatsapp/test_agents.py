@@ -9,7 +9,7 @@ from django.utils import timezone
 from accounts.activity import Actor
 from accounts.models import Activity
 from tests.factories import make_account, make_user
-from whatsapp import chats, contacts, doorbells, notices, tasks
+from whatsapp import chats, contacts, doorbells, identities, notices, tasks
 from whatsapp.agents import sessions, turns
 from whatsapp.agents.protocol import Answer, NoAnswer
 from whatsapp.models import (
@@ -202,6 +202,32 @@ def test_a_person_who_takes_over_while_the_agent_thinks_is_not_talked_into(
 
 
 # ------------------------------------------------------------------------------------- two bots
+
+
+def test_somebody_found_to_be_known_while_the_agent_thinks_gets_the_answer(
+    agent, linked, world, worker, write, monkeypatch
+):
+    """They write under their LID alone; then the phone shows, and two contacts become one."""
+    write(linked, ANA)
+    world.inbound(ACCOUNT, ANA, "Combien ?", lid_only=True)
+    worker.settle()
+    known, stranger = Contact.objects.order_by("pk")
+    chats.open_chat(account=linked, contact=known, now=timezone.now())
+    turn = AgentTurn.objects.get()
+    asked = turns._ask
+
+    def think(*args, **more):
+        heard = asked(*args, **more)
+        identities.find_or_make(
+            tenant_id=linked.tenant_id, phone=ANA, lid=stranger.lid, source="inbound",
+            now=timezone.now(),
+        )  # fmt: skip
+        return heard
+
+    monkeypatch.setattr(turns, "_ask", think)
+    assert turns.answer(turn.pk)
+    turn.refresh_from_db()
+    assert (turn.state, turn.message.contact) == ("answered", known)
 
 
 def test_a_contact_gets_no_more_than_so_many_answers_an_hour(agent, ask):

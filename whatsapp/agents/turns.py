@@ -19,7 +19,7 @@ from django.db.models import Q
 from django.dispatch import receiver
 from django.utils.translation import gettext, override
 
-from accounts import activity
+from accounts import activity, deadlocks
 from accounts.activity import Verb
 from whatsapp import doorbells, outbox, stopping
 from whatsapp.agents import sessions
@@ -263,6 +263,7 @@ def _left(until: float) -> float:
 # --------------------------------------------------------------------------- what comes of it
 
 
+@deadlocks.retried
 def _finish(turn: AgentTurn, heard: _Heard) -> None:
     now = database_now()
     with transaction.atomic():
@@ -281,6 +282,7 @@ def _finish(turn: AgentTurn, heard: _Heard) -> None:
         _note_health(turn.agent, None, now=now)
 
 
+@deadlocks.retried
 def _fail(turn: AgentTurn, error: NoAnswer) -> None:
     """No answer: apologise once a conversation, and tell people who can mend it once."""
     now = database_now()
@@ -317,11 +319,18 @@ def _lock(turn: AgentTurn, *, now: datetime) -> str:
 
     Returns why nothing may be said any more.
     """
-    turn.chat = (
-        Chat.objects.select_for_update(of=("self",))
-        .select_related("contact", "account__tenant")
-        .get(pk=turn.chat_id)
+    locked = Chat.objects.select_for_update(of=("self",)).select_related(
+        "contact", "account__tenant"
     )
+    # Its contact may have become one with another since it was asked, or while we wait.
+    for last in (False, True):
+        turn.refresh_from_db(fields=["chat"])
+        try:
+            turn.chat = locked.get(pk=turn.chat_id)
+            break
+        except Chat.DoesNotExist:
+            if last:
+                raise
     return _skip_reason(turn, now=now)
 
 
