@@ -32,7 +32,7 @@ def plot(account: Account, *, now: datetime) -> Plot:
         title=_("Health"),
         summary=summary(account, now=now),
         kind="line",
-        headers=[_("Time"), _("score"), _("% of the daily limit")],
+        headers=[_("Time"), _("score"), _("share of the limit")],
         rows=[
             [date_format(at.astimezone(zone), "j M H:i"), score, share]
             for at, score, share in shown
