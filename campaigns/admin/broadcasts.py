@@ -119,16 +119,16 @@ class BroadcastAdmin(TenantScoped, ConsoleAdmin):
         ledger = reverse("admin:campaigns_recipient_changelist")
         ledger = f"{ledger}?broadcast__id__exact={broadcast.pk}"
         shown = [
-            (_("queued"), counted.queued, ""),
-            (_("sent"), counted.sent, "sent"),
-            (_("delivered"), counted.delivered, "delivered"),
-            (_("read"), counted.read, "read"),
-            (_("replied"), counted.replied, "replied"),
-            (_("waiting"), counted.waiting, "waiting"),
-            (_("uncertain"), counted.uncertain, "uncertain"),
-            (_("failed"), counted.failed, "failed"),
-            (_("opted out"), counted.opted_out, "opted_out"),
-            (_("skipped"), counted.skipped, "skipped"),
+            (_("queued"), counted.queued, "queued_at__isnull=0"),
+            (_("sent"), counted.sent, "sent_at__isnull=0"),
+            (_("delivered"), counted.delivered, "delivered_at__isnull=0"),
+            (_("read"), counted.read, "read_at__isnull=0"),
+            (_("replied"), counted.replied, "replied_at__isnull=0"),
+            (_("waiting"), counted.waiting, "state__exact=waiting"),
+            (_("uncertain"), counted.uncertain, "state__exact=uncertain"),
+            (_("failed"), counted.failed, "state__exact=failed"),
+            (_("opted out"), counted.opted_out, "state__exact=opted_out"),
+            (_("skipped"), counted.skipped, "state__exact=skipped"),
         ]
         draft = broadcast.state == State.DRAFT
         return {
@@ -136,10 +136,7 @@ class BroadcastAdmin(TenantScoped, ConsoleAdmin):
             "begun": begun,
             "figures": counted,
             "settled": counted.recipients - counted.waiting,
-            "shown": [
-                (label, count, f"{ledger}&state__exact={state}" if state else ledger)
-                for label, count, state in shown
-            ],
+            "shown": [(label, count, f"{ledger}&{which}") for label, count, which in shown],
             "ledger": ledger,
             "gaps": readiness.gaps(broadcast, now=now) if draft else [],
             "refresh": REFRESH if broadcast.state == State.RUNNING else "",

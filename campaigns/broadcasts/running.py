@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from accounts import activity, deadlocks
 from accounts.activity import SYSTEM, Actor, Verb
@@ -24,13 +25,15 @@ from campaigns.broadcasts import readiness
 from campaigns.models import Broadcast, Recipient
 from whatsapp import outbox, schedules
 from whatsapp.failpoints import failpoint
-from whatsapp.models import Account, Message
+from whatsapp.models import Account, Contact, Message
 
 log = structlog.get_logger(__name__)
 
 State = Broadcast.State
 # What a cancelled message, and a recipient who gets none, carry as the reason.
 CANCELLED = "broadcast_cancelled"
+# Recipients of one that begins as it is started; with more, planning's next round begins it.
+AT_ONCE = 10_000
 # Clocks go from UTC-12 to UTC+14: a time on the wall comes so much earlier somewhere at most.
 EARLIEST_ZONE = dt.timedelta(hours=26)
 
@@ -62,7 +65,8 @@ def start(
         current.state = State.SCHEDULED
         current.save(update_fields=["state", "starts_at"])
         _record(current, Verb.BROADCAST_SCHEDULED, actor, now, at=current.starts_at.isoformat())
-        if begins_at(current) <= now:
+        # Nobody waits in front of a browser while a hundred thousand lines are written.
+        if begins_at(current) <= now and _people(current).count() <= AT_ONCE:
             _begin(current, actor=actor, now=now)
     broadcast.refresh_from_db()
 
@@ -167,12 +171,8 @@ def chosen_people(broadcast: Broadcast) -> tuple[str, Sequence[Any]]:
     From the account that talked with them last; the others take turns. Nobody writes to an
     account's own number.
     """
-    accounts = list(broadcast.accounts.order_by("pk").values_list("pk", "phone"))
-    ids = [pk for pk, _phone in accounts]
-    assert broadcast.segment is not None  # noqa: S101  by readiness
-    people = segments.reachable(broadcast.tenant, broadcast.segment.rules)
-    own = [phone for _pk, phone in accounts if phone]
-    sql, params = people.exclude(phone__in=own).values("pk").query.sql_with_params()
+    ids = list(broadcast.accounts.order_by("pk").values_list("pk", flat=True))
+    sql, params = _people(broadcast).values("pk").query.sql_with_params()
     return (
         f"""
         SELECT person.id AS contact_id,
@@ -187,6 +187,13 @@ def chosen_people(broadcast: Broadcast) -> tuple[str, Sequence[Any]]:
         """,  # noqa: S608  the query is Django's
         [ids, len(ids), *params, ids],
     )
+
+
+def _people(broadcast: Broadcast) -> QuerySet[Contact]:
+    assert broadcast.segment is not None  # noqa: S101  by readiness
+    own = [phone for phone in broadcast.accounts.values_list("phone", flat=True) if phone]
+    people = segments.reachable(broadcast.tenant, broadcast.segment.rules)
+    return people.exclude(phone__in=own)
 
 
 def withdraw(broadcast: Broadcast, *, actor: Actor = SYSTEM, now: datetime) -> None:

@@ -176,6 +176,14 @@ def test_it_begins_at_its_time_and_not_before(tenant, broadcast):
     assert broadcast.state == "running"
 
 
+def test_one_to_very_many_begins_with_the_next_round_of_planning(tenant, broadcast, monkeypatch):
+    monkeypatch.setattr(running, "AT_ONCE", 1)
+    people(tenant, 2)
+    running.start(broadcast, now=NOW)
+    assert broadcast.state == "scheduled"
+    assert queueing.plan(now=NOW).queued == 2
+
+
 def test_each_gets_it_by_their_own_clock_where_that_is_wanted(account):
     """9:00 UTC is ten o'clock in Paris; it is that at 1:00 in Tokyo and at 18:00 in Los Angeles."""
     tenant = account.tenant
