@@ -7,24 +7,19 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin import SimpleListFilter
-from django.contrib.postgres.forms import SimpleArrayField
 from django.core.exceptions import PermissionDenied
 from django.core.files.base import File
-from django.db.models import F, Func, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html_join
-from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from accounts import phones, uploads
+from accounts import uploads
 from accounts.activity import Verb, actor_of, record
 from accounts.console import (
     ConsoleAdmin,
@@ -34,7 +29,6 @@ from accounts.console import (
     TenantScoped,
     action,
     back_to_page,
-    companies,
     confirmed,
     display,
 )
@@ -51,75 +45,21 @@ from accounts.import_pages import (
     shown,
 )
 from accounts.tables import BadFile
-from accounts.verbs import Verb as Verbs
-from whatsapp import contact_files, contacts, histories, suppression, tags
-from whatsapp.admin.panel import Button
-from whatsapp.models import ConsentEntry, Contact, Group, Message
+from whatsapp import contact_files, contacts
+from whatsapp.admin.contact_forms import (
+    BasisForm,
+    ContactForm,
+    GroupFilter,
+    NoteForm,
+    TagFilter,
+    TagsForm,
+)
+from whatsapp.admin.contact_story import VERDICTS, story
+from whatsapp.models import ConsentEntry, Contact
 
 ONE_DAY = dt.timedelta(days=1)
 ENGAGED = 60
 HOW = "admin"
-VERDICTS = {
-    "": _("yes"),
-    "opted_out": _("no: asked for no more messages"),
-    "no_lawful_basis": _("no: scraped; record a lawful basis first"),
-}
-COLOURS = {"": "success", "opted_out": "danger", "no_lawful_basis": "warning"}
-
-
-class TagField(SimpleArrayField):
-    """Words with commas between them."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(
-            forms.CharField(),
-            required=False,
-            widget=UnfoldAdminTextInputWidget,
-            help_text=_("Words with commas between them: lyon, vip"),
-            **options,
-        )
-
-    def clean(self, value: Any) -> list[str]:
-        try:
-            return tags.read(super().clean(value))
-        except tags.BadTag as error:
-            raise forms.ValidationError(str(error)) from error
-
-
-class TagFilter(SimpleListFilter):
-    """The tags that rows of one's companies have."""
-
-    title: Any = _("tag")
-    parameter_name = "tag"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        rows = model_admin.model.objects.filter(tenant__in=companies(request)).exclude(tags=[])
-        found = rows.annotate(tag=Func(F("tags"), function="unnest")).values_list("tag", flat=True)
-        return [(tag, tag) for tag in found.distinct().order_by("tag")[:50]]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
-        tag = (self.value() or "").replace("\0", "")
-        return queryset.filter(tags__contains=[tag]) if tag else queryset
-
-
-class GroupFilter(SimpleListFilter):
-    """Members of the group whose page led here."""
-
-    title: Any = _("group")
-    parameter_name = "group"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        pk = request.GET.get("group", "")
-        if not pk.isdecimal() or len(pk) > 18:
-            return []
-        found = Group.objects.filter(pk=pk, tenant__in=companies(request)).first()
-        return [(pk, str(found))] if found else []
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
-        known = {key for key, _name in self.lookup_choices}
-        if self.value() not in known:
-            return queryset
-        return queryset.filter(memberships__group=self.value(), memberships__left_at=None)
 
 
 class ContactQuestions(QuestionFilter):
@@ -137,61 +77,6 @@ class ContactQuestions(QuestionFilter):
             lambda rows: rows.filter(created_at__gte=timezone.now() - ONE_DAY),
         ),
     }
-
-
-class ContactForm(forms.ModelForm):  # type: ignore[type-arg]
-    tags = TagField(label=capfirst(_("tags")))
-    language = forms.RegexField(
-        rf"^{contacts.LANGUAGE}$",
-        label=capfirst(_("language")),
-        required=False,
-        widget=UnfoldAdminTextInputWidget,
-        help_text=_("fr, en, pt-br; empty: not known"),
-    )
-
-    class Meta:
-        model = Contact
-        fields = ["tenant", "phone", "name", "language", "persona", "tags"]
-
-    def clean(self) -> dict[str, Any]:
-        """A new number is read as people write it, and may not be one that is known."""
-        given: dict[str, Any] = super().clean() or {}
-        tenant = given.get("tenant")
-        if self.instance.pk is not None or tenant is None or "phone" not in given:
-            return given
-        try:
-            given["phone"] = phones.parse(given["phone"], region=tenant.region)
-        except phones.BadPhone as error:
-            raise forms.ValidationError({"phone": str(error)}) from error
-        if suppression.suppressed(tenant, [given["phone"]]):
-            raise forms.ValidationError({"phone": gettext("This person asked to be forgotten.")})
-        if Contact.objects.filter(tenant=tenant, phone=given["phone"]).exists():
-            raise forms.ValidationError(
-                {"phone": gettext("There is a contact with this number already.")}
-            )
-        return given
-
-
-class BasisForm(forms.Form):
-    basis = forms.ChoiceField(
-        label=_("lawful basis"),
-        choices=Contact.LawfulBasis.choices,
-        widget=UnfoldAdminSelectWidget,
-    )
-    note = forms.CharField(
-        label=_("where it comes from"),
-        max_length=300,
-        widget=UnfoldAdminTextInputWidget,
-        help_text=_("Stays in the ledger with your name and the time: signed at the fair in Lyon"),
-    )
-
-
-class NoteForm(forms.Form):
-    note = forms.CharField(label=_("why"), max_length=300, widget=UnfoldAdminTextInputWidget)
-
-
-class TagsForm(forms.Form):
-    tags = TagField(label=_("tags"))
 
 
 class ConsentInline(ReadOnly, ConsoleTabularInline):
@@ -257,7 +142,7 @@ class ContactAdmin(TenantScoped, ConsoleAdmin):
     ) -> Any:
         contact = self.get_object(request, object_id) if object_id else None
         if contact is not None:
-            extra_context = {**(extra_context or {}), "story": _story(contact)}
+            extra_context = {**(extra_context or {}), "story": story(contact)}
         return super().changeform_view(request, object_id, form_url, extra_context)
 
     # ------------------------------------------------------------------------ columns
@@ -529,69 +414,3 @@ class ContactAdmin(TenantScoped, ConsoleAdmin):
 def _given(request: HttpRequest) -> Any:
     """What was filled in, once it was: the question comes first."""
     return request.POST if "confirmed" in request.POST else None
-
-
-# ------------------------------------------------------------------------------ one contact
-
-
-def _story(contact: Contact) -> dict[str, Any]:
-    return {
-        "colour": COLOURS[contact.obstacle],
-        "answer": VERDICTS[contact.obstacle],
-        "why": _why(contact),
-        "buttons": _buttons(contact),
-        "events": [
-            {
-                "at": event.at,
-                "kind": event.kind,
-                "text": _said(event),
-                "detail": event.detail,
-                "by": event.by,
-            }
-            for event in histories.of_contact(contact, limit=100)
-        ],
-    }
-
-
-def _why(contact: Contact) -> str:
-    match contact.obstacle:
-        case "opted_out":
-            return gettext("They asked for no more messages: %s") % contact.opt_out_reason
-        case "no_lawful_basis":
-            return gettext(
-                "They were scraped from the group “%s”. Nobody may write to them before somebody "
-                "records a lawful basis: who and when is kept."
-            ) % (contact.source_detail or "-")
-    if contact.lawful_basis:
-        return gettext("A lawful basis is recorded: %s.") % contact.get_lawful_basis_display()
-    return gettext("Nothing speaks against it.")
-
-
-def _buttons(contact: Contact) -> list[Button]:
-    """Only what is legal now; each asks before it does."""
-    found = [Button("record_basis", _("Record a lawful basis …"), "gavel")]
-    if contact.obstacle == "no_lawful_basis":
-        found = [Button("record_basis", _("Record a lawful basis …"), "gavel", "primary")]
-    if contact.lawful_basis:
-        found.append(Button("withdraw_basis", _("Withdraw the lawful basis …"), "undo"))
-    if contact.opted_out_at is None:
-        found.append(Button("opt_out", _("Said stop …"), "block", "danger"))
-    else:
-        found.append(Button("opt_in", _("Wants messages again …"), "mark_chat_read"))
-    return [*found, Button("tag", _("Tag …"), "sell")]
-
-
-def _said(event: histories.Event) -> str:
-    """An event in words."""
-    match event.kind:
-        case "message":
-            return gettext("Message: %s") % Message.State(event.what).label
-        case "incoming":
-            return gettext("They wrote")
-        case "consent":
-            return str(ConsentEntry.What(event.what).label)
-        case "seen_in_group":
-            return gettext("Seen in a group")
-        case "left_group":
-            return gettext("Not in a group any more")
-    return str(Verbs(event.what).label)

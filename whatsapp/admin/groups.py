@@ -25,7 +25,8 @@ from accounts.console import (
     display,
 )
 from whatsapp import groups
-from whatsapp.admin.contacts import VERDICTS, TagField, TagFilter
+from whatsapp.admin.contact_forms import TagField, TagFilter
+from whatsapp.admin.contact_story import VERDICTS
 from whatsapp.admin.panel import Button
 from whatsapp.models import Account, Group
 

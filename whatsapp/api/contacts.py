@@ -10,14 +10,13 @@ from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field
-from rest_framework import serializers
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import activity, phones
 from accounts.activity import Verb
-from accounts.bodies import Body, Moment, Paging, page, paged, read
+from accounts.bodies import Paging, page, paged, read
 from accounts.exports import stream_csv
 from accounts.findings import Line
 from accounts.models import ApiKey, Membership
@@ -25,173 +24,12 @@ from accounts.permissions import ADMINISTRATORS, EVERYBODY, WRITERS
 from accounts.problems import FieldError, Problem
 from accounts.routes import BulkJson, TenantRoute
 from whatsapp import contact_files, contacts, histories
+from whatsapp.api import contact_answers as answers
 from whatsapp.api import contact_examples as examples
-from whatsapp.api.groups import Tag, Tags
 from whatsapp.models import Account, Chat, ConsentEntry, Contact, Message
 
 Scope = ApiKey.Scope
-BULK = 1_000
-OBSTACLES = ["opted_out", "no_lawful_basis"]
 HOW = "API"
-
-
-class Language(serializers.RegexField):
-    def __init__(self, **options: Any) -> None:
-        super().__init__(
-            rf"^{contacts.LANGUAGE}$", required=False, allow_blank=True, max_length=8, **options
-        )
-
-
-class ContactFilter(Paging):
-    tag = Tag()
-    source = serializers.ChoiceField(  # type: ignore[assignment]  # a field, by this name
-        choices=Contact.Source.choices, required=False
-    )
-    obstacle = serializers.ChoiceField(
-        choices=[*OBSTACLES, "none"],
-        required=False,
-        help_text="Why nobody may write to them; none: one may.",
-    )
-    language = serializers.CharField(required=False, max_length=8)
-    group = serializers.IntegerField(required=False, min_value=0, max_value=2**63 - 1)
-    engagementFrom = serializers.IntegerField(required=False, min_value=0, max_value=100)
-    engagementTo = serializers.IntegerField(required=False, min_value=0, max_value=100)
-    phone = serializers.CharField(required=False, max_length=60)
-    search = serializers.CharField(required=False, max_length=100, help_text="How a name begins.")
-
-
-class ContactBody(Body):
-    """What is not named stays as it is."""
-
-    name = serializers.CharField(required=False, allow_blank=True, max_length=200)
-    language = Language()
-    persona = serializers.CharField(required=False, allow_blank=True, max_length=80)
-    tags = Tags(required=False)
-
-
-class NewContact(ContactBody):
-    phone = serializers.CharField(max_length=60, help_text="+33639980000, or as written there")
-
-
-class BasisBody(Body):
-    basis = serializers.ChoiceField(choices=Contact.LawfulBasis.choices)
-    note = serializers.CharField(max_length=300, help_text="Where it comes from.")
-
-
-class NoteBody(Body):
-    note = serializers.CharField(required=False, default="", allow_blank=True, max_length=300)
-
-
-class OptOutBody(Body):
-    reason = serializers.CharField(required=False, default="", allow_blank=True, max_length=80)
-
-
-class LawfulBasisAnswer(serializers.Serializer[Any]):
-    basis = serializers.ChoiceField(source="lawful_basis", choices=Contact.LawfulBasis.choices)
-    at = serializers.DateTimeField(source="lawful_basis_at")
-    by = serializers.CharField(source="lawful_basis_by")
-    note = serializers.CharField(source="lawful_basis_note")
-
-
-class ContactAnswer(serializers.ModelSerializer[Contact]):
-    phone = serializers.CharField(help_text="Empty: only the LID is known.")
-    tags = serializers.ListField(child=serializers.CharField())
-    source = serializers.ChoiceField(  # type: ignore[assignment]  # a field, by this name
-        choices=[("", ""), *Contact.Source.choices]
-    )
-    sourceDetail = serializers.CharField(source="source_detail")
-    engagement = serializers.IntegerField(allow_null=True, help_text="0 to 100; null: no message.")
-    lawfulBasis = serializers.SerializerMethodField(
-        help_text="Why one may write to them, who said so and when; null: nobody has."
-    )
-    obstacle = serializers.ChoiceField(
-        choices=["", *OBSTACLES],
-        help_text="Why nobody may write to them; empty: one may.",
-    )
-    optedOutAt = serializers.DateTimeField(source="opted_out_at", allow_null=True)
-    optOutReason = serializers.CharField(source="opt_out_reason")
-    onWhatsApp = serializers.BooleanField(source="on_whatsapp", allow_null=True)
-    createdAt = serializers.DateTimeField(source="created_at")
-
-    class Meta:
-        model = Contact
-        fields = [
-            "id", "phone", "lid", "name", "language", "persona", "tags", "source", "sourceDetail",
-            "engagement", "lawfulBasis", "obstacle", "optedOutAt", "optOutReason", "onWhatsApp",
-            "createdAt",
-        ]  # fmt: skip
-        read_only_fields = fields
-
-    @extend_schema_field(LawfulBasisAnswer(allow_null=True))
-    def get_lawfulBasis(self, contact: Contact) -> dict[str, Any] | None:  # noqa: N802
-        return dict(LawfulBasisAnswer(contact).data) if contact.lawful_basis else None
-
-
-class ConsentAnswer(serializers.ModelSerializer[ConsentEntry]):
-    by = serializers.CharField(source="actor_name")
-
-    class Meta:
-        model = ConsentEntry
-        fields = ["id", "at", "what", "how", "note", "by"]
-        read_only_fields = fields
-
-
-class TimelineFilter(Body):
-    before = Moment(required=False, help_text="`at` of the last event of the page before.")
-    limit = serializers.IntegerField(required=False, default=50, min_value=1, max_value=200)
-
-
-class TimelineEvent(serializers.Serializer[Any]):
-    at = serializers.DateTimeField()
-    kind = serializers.ChoiceField(
-        choices=["message", "incoming", "consent", "seen_in_group", "left_group", "record"]
-    )
-    what = serializers.CharField(help_text="A state, a kind, a role or what was done.")
-    detail = serializers.CharField()
-    by = serializers.CharField(help_text="The account, or who did it.")
-
-
-class Timeline(serializers.Serializer[Any]):
-    events = TimelineEvent(many=True)
-
-
-class ImportedContact(Body):
-    phone = serializers.CharField(max_length=60, allow_blank=True)
-    name = serializers.CharField(required=False, allow_blank=True, max_length=300)
-    language = serializers.CharField(required=False, allow_blank=True, max_length=60)
-    persona = serializers.CharField(required=False, allow_blank=True, max_length=300)
-    tags = Tags(required=False)
-    lawfulBasis = serializers.CharField(required=False, allow_blank=True, max_length=60)
-    basisNote = serializers.CharField(required=False, allow_blank=True, max_length=400)
-    optedOut = serializers.BooleanField(required=False, default=False)
-
-
-class ImportBody(Body):
-    contacts = serializers.ListField(child=ImportedContact(), allow_empty=False, max_length=BULK)
-    dryRun = serializers.BooleanField(required=False, default=False)
-
-
-class ImportFinding(serializers.Serializer[Any]):
-    field = serializers.CharField()
-    level = serializers.ChoiceField(choices=["error", "warning"])
-    code = serializers.CharField()
-    message = serializers.CharField(source="reason")
-
-
-class ImportedRow(serializers.Serializer[Any]):
-    row = serializers.IntegerField(help_text="Counts from 0.")
-    result = serializers.ChoiceField(
-        source="outcome", choices=["created", "updated", "unchanged", "refused"]
-    )
-    findings = ImportFinding(many=True)
-
-
-class ImportAnswer(serializers.Serializer[Any]):
-    created = serializers.IntegerField()
-    updated = serializers.IntegerField()
-    unchanged = serializers.IntegerField()
-    refused = serializers.IntegerField()
-    results = ImportedRow(many=True)
 
 
 class ContactRoute(TenantRoute):
@@ -218,7 +56,7 @@ class ContactRoute(TenantRoute):
 
     def done(self, contact: Contact) -> Response:
         contact.refresh_from_db()
-        return Response(ContactAnswer(contact).data)
+        return Response(answers.ContactAnswer(contact).data)
 
 
 @extend_schema(tags=["contacts"])
@@ -229,14 +67,14 @@ class ContactsView(ContactRoute):
     @extend_schema(
         summary="Contacts of your company",
         description="Agents see those whom their own accounts talk with. Newest first.",
-        parameters=[ContactFilter],
-        responses=paged(ContactAnswer),
+        parameters=[answers.ContactFilter],
+        responses=paged(answers.ContactAnswer),
         examples=examples.CONTACTS,
     )
     def get(self, request: Request) -> Response:
-        wishes = read(ContactFilter, request.query_params)
+        wishes = read(answers.ContactFilter, request.query_params)
         rows = self._found(self.contacts(), wishes)
-        return page(request, rows, ContactAnswer, size=wishes["pageSize"])
+        return page(request, rows, answers.ContactAnswer, size=wishes["pageSize"])
 
     def _found(self, rows: QuerySet[Contact], wishes: dict[str, Any]) -> QuerySet[Contact]:
         for name, lookup in (
@@ -271,12 +109,12 @@ class ContactsView(ContactRoute):
     @extend_schema(
         summary="Enter somebody by hand",
         description="409 with the id of the contact who has the number already.",
-        request=NewContact,
-        responses={201: ContactAnswer},
+        request=answers.NewContact,
+        responses={201: answers.ContactAnswer},
         examples=examples.NEW,
     )
     def post(self, request: Request) -> Response:
-        wishes = read(NewContact, request.data)
+        wishes = read(answers.NewContact, request.data)
         try:
             contact = contacts.create(
                 tenant=self.tenant,
@@ -295,7 +133,7 @@ class ContactsView(ContactRoute):
             raise Problem(
                 409, "known", said, errors=[FieldError("phone", "known", said)]
             ) from error
-        return Response(ContactAnswer(contact).data, status=201)
+        return Response(answers.ContactAnswer(contact).data, status=201)
 
 
 @extend_schema(tags=["contacts"])
@@ -303,19 +141,19 @@ class ContactView(ContactRoute):
     roles = {"GET": EVERYBODY, "PUT": WRITERS}
     calls_per_minute = {"GET": 100, "PUT": 60}
 
-    @extend_schema(summary="One contact", responses=ContactAnswer, examples=examples.ONE)
+    @extend_schema(summary="One contact", responses=answers.ContactAnswer, examples=examples.ONE)
     def get(self, request: Request, pk: int) -> Response:
-        return Response(ContactAnswer(self.contact(pk)).data)
+        return Response(answers.ContactAnswer(self.contact(pk)).data)
 
     @extend_schema(
         summary="Change what is known of somebody",
-        request=ContactBody,
-        responses=ContactAnswer,
+        request=answers.ContactBody,
+        responses=answers.ContactAnswer,
         examples=examples.CHANGED,
     )
     def put(self, request: Request, pk: int) -> Response:
         contact = self.contact(pk)
-        wishes = read(ContactBody, request.data)
+        wishes = read(answers.ContactBody, request.data)
         contacts.edit(contact, actor=self.actor, now=timezone.now(), **wishes)
         return self.done(contact)
 
@@ -328,13 +166,13 @@ class ContactBasisView(ContactRoute):
     @extend_schema(
         summary="Record why one may write to somebody",
         description="Who recorded it and when is kept, and a line of the consent ledger written.",
-        request=BasisBody,
-        responses=ContactAnswer,
+        request=answers.BasisBody,
+        responses=answers.ContactAnswer,
         examples=examples.BASIS,
     )
     def post(self, request: Request, pk: int) -> Response:
         contact = self.contact(pk)
-        wishes = read(BasisBody, request.data)
+        wishes = read(answers.BasisBody, request.data)
         contacts.record_basis(contact, how=HOW, actor=self.actor, now=timezone.now(), **wishes)
         return self.done(contact)
 
@@ -347,13 +185,13 @@ class ContactBasisWithdrawView(ContactRoute):
     @extend_schema(
         summary="Withdraw the lawful basis",
         description="Somebody known from a group only gets nothing more until there is another.",
-        request=NoteBody,
-        responses=ContactAnswer,
+        request=answers.NoteBody,
+        responses=answers.ContactAnswer,
         examples=examples.WITHDRAWN,
     )
     def post(self, request: Request, pk: int) -> Response:
         contact = self.contact(pk)
-        wishes = read(NoteBody, request.data)
+        wishes = read(answers.NoteBody, request.data)
         contacts.withdraw_basis(contact, how=HOW, actor=self.actor, now=timezone.now(), **wishes)
         return self.done(contact)
 
@@ -366,13 +204,13 @@ class ContactOptOutView(ContactRoute):
     @extend_schema(
         summary="Never write to somebody again",
         description="They leave every sequence, and what is queued to them is cancelled.",
-        request=OptOutBody,
-        responses=ContactAnswer,
+        request=answers.OptOutBody,
+        responses=answers.ContactAnswer,
         examples=examples.OPT_OUT,
     )
     def post(self, request: Request, pk: int) -> Response:
         contact = self.contact(pk)
-        reason = read(OptOutBody, request.data)["reason"] or f"by {self.actor.name}"
+        reason = read(answers.OptOutBody, request.data)["reason"] or f"by {self.actor.name}"
         contacts.opt_out(contact, reason=reason, how=HOW, actor=self.actor, now=timezone.now())
         return self.done(contact)
 
@@ -384,13 +222,13 @@ class ContactOptInView(ContactRoute):
 
     @extend_schema(
         summary="They want messages again",
-        request=NoteBody,
-        responses=ContactAnswer,
+        request=answers.NoteBody,
+        responses=answers.ContactAnswer,
         examples=examples.OPT_IN,
     )
     def post(self, request: Request, pk: int) -> Response:
         contact = self.contact(pk)
-        wishes = read(NoteBody, request.data)
+        wishes = read(answers.NoteBody, request.data)
         contacts.opt_in(contact, how=HOW, actor=self.actor, now=timezone.now(), **wishes)
         return self.done(contact)
 
@@ -402,13 +240,13 @@ class ContactConsentView(ContactRoute):
     @extend_schema(
         summary="Consent ledger of a contact",
         parameters=[Paging],
-        responses=paged(ConsentAnswer),
+        responses=paged(answers.ConsentAnswer),
         examples=examples.CONSENT,
     )
     def get(self, request: Request, pk: int) -> Response:
         wishes = read(Paging, request.query_params)
         rows = ConsentEntry.objects.filter(contact=self.contact(pk))
-        return page(request, rows, ConsentAnswer, size=wishes["pageSize"])
+        return page(request, rows, answers.ConsentAnswer, size=wishes["pageSize"])
 
 
 @extend_schema(tags=["contacts"])
@@ -418,14 +256,14 @@ class ContactTimelineView(ContactRoute):
 
     @extend_schema(
         summary="What happened with a contact, newest first",
-        parameters=[TimelineFilter],
-        responses=Timeline,
+        parameters=[answers.TimelineFilter],
+        responses=answers.Timeline,
         examples=examples.TIMELINE,
     )
     def get(self, request: Request, pk: int) -> Response:
-        wishes = read(TimelineFilter, request.query_params)
+        wishes = read(answers.TimelineFilter, request.query_params)
         events = histories.of_contact(self.contact(pk), **wishes)
-        return Response(Timeline({"events": events}).data)
+        return Response(answers.Timeline({"events": events}).data)
 
 
 @extend_schema(tags=["contacts"])
@@ -437,16 +275,16 @@ class ContactsImportView(ContactRoute):
     @extend_schema(
         summary="Create or change contacts",
         description=(
-            f"Up to {BULK} rows; good rows are taken although others are refused. Empty says "
-            "nothing, tags are added, no import takes an opt-out back. `dryRun` says all the "
+            f"Up to {answers.BULK} rows; good rows are taken although others are refused. Empty "
+            "says nothing, tags are added, no import takes an opt-out back. `dryRun` says all the "
             "same and stores nothing."
         ),
-        request=ImportBody,
-        responses=ImportAnswer,
+        request=answers.ImportBody,
+        responses=answers.ImportAnswer,
         examples=examples.IMPORT,
     )
     def post(self, request: Request) -> Response:
-        wishes = read(ImportBody, request.data)
+        wishes = read(answers.ImportBody, request.data)
         lines: list[Line] = []
         report = contact_files.import_rows(
             self.tenant,
@@ -458,7 +296,7 @@ class ContactsImportView(ContactRoute):
             now=timezone.now(),
         )
         found = [asdict(line) | {"findings": [_named(f) for f in line.findings]} for line in lines]
-        return Response(ImportAnswer({**asdict(report), "results": found}).data)
+        return Response(answers.ImportAnswer({**asdict(report), "results": found}).data)
 
 
 _NAMES = {"lawful_basis": "lawfulBasis", "basis_note": "basisNote", "opted_out": "optedOut"}
