@@ -219,9 +219,7 @@ def _delete(tenant: Tenant, rows: _Rows) -> Deleted:
     targets = list(rows.targets.values_list("pk", flat=True))
     referrals = list(rows.referrals.values_list("pk", flat=True))
     files = media.received(rows.incoming)
-    files = list(rows.incoming.exclude(media=None).values_list("media_id", flat=True))
     incoming, _by_model = rows.incoming.delete()
-    media.drop_unused(files)
     rows.receipts.delete()
     for phone in rows.phones:
         Payment.objects.filter(tenant=tenant, external_id__contains=phone.lstrip("+")).delete()

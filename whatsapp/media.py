@@ -13,12 +13,11 @@ import re
 import secrets
 import unicodedata
 from collections.abc import Iterable
-from functools import partial
 from pathlib import PurePosixPath
 
 from django.core.files.base import ContentFile
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, OuterRef, ProtectedError, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 
 from accounts.models import Tenant
 from whatsapp.filetypes import BadMedia, FileType, recognise
@@ -27,7 +26,6 @@ from whatsapp.models import Incoming, Media
 __all__ = [
     "MAX_BYTES", "BadMedia", "check", "find", "forget", "open_bytes", "received", "store",
 ]  # fmt: skip
-__all__ = ["MAX_BYTES", "BadMedia", "check", "drop_unused", "find", "open_bytes", "store"]
 
 MIB = 1024 * 1024
 # What WhatsApp accepts by kind. Documents may be larger there; a browser has to hold the file
@@ -143,28 +141,6 @@ def forget(media_ids: Iterable[int]) -> int:
 
     transaction.on_commit(delete)
     return len(files)
-
-
-def drop_unused(ids: Iterable[int]) -> int:
-    """Delete those of these files that nothing refers to any more; returns how many.
-
-    A file on the disk goes when the transaction commits.
-    """
-    rows = Media.objects.filter(pk__in=list(ids))
-    for relation in Media._meta.related_objects:
-        users = relation.related_model._base_manager.filter(**{relation.field.name: OuterRef("pk")})
-        rows = rows.filter(~Exists(users))
-    dropped = 0
-    for row in rows:
-        try:
-            with transaction.atomic():
-                row.delete()
-        except (ProtectedError, IntegrityError):
-            continue  # somebody uses it since a moment
-        storage, name = row.file.storage, row.file.name or ""
-        transaction.on_commit(partial(storage.delete, name))
-        dropped += 1
-    return dropped
 
 
 def clean_filename(filename: str, found: FileType) -> str:

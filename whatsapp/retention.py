@@ -36,21 +36,12 @@ SET body = '', content = '{}', media_id = NULL,
     media_state = CASE WHEN media_state IN ('wanted', 'stored') THEN '' ELSE media_state END
 FROM old WHERE incoming.id = old.id
 RETURNING old.media_id
-    SELECT id, media_id FROM whatsapp_incoming
-    WHERE received_at < %(before)s AND (body <> '' OR content <> '{}' OR media_id IS NOT NULL)
-    LIMIT %(batch)s FOR UPDATE SKIP LOCKED)
-UPDATE whatsapp_incoming AS incoming
-SET body = '', content = '{}', media_id = NULL,
-    media_state = CASE WHEN old.media_id IS NULL THEN media_state ELSE '' END
-FROM old WHERE incoming.id = old.id RETURNING old.media_id
 """
 
 
 def forget_texts(*, now: datetime, batch: int = 5_000) -> int:
     """Empty the texts of messages that are over and too old, and delete the files that came in
     with them; returns how many messages.
-
-    Files that came in go with them, unless something else carries them, too.
 
     In batches, each a transaction of its own; rows that somebody works on wait for the next run.
     """
@@ -64,11 +55,6 @@ def forget_texts(*, now: datetime, batch: int = 5_000) -> int:
                 media.forget(media_id for media_id in files if media_id is not None)
             emptied += len(files)
             if len(files) < batch:
-                done: int = cursor.rowcount
-                files = {row[0] for row in cursor.fetchall()} if cursor.description else set()
-            media.drop_unused(files - {None})
-            emptied += done
-            if done < batch:
                 break
     return emptied
 
