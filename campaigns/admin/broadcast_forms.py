@@ -123,6 +123,11 @@ class TextInline(StaffOfCompany, ConsoleStackedInline):
 
     attached.short_description = _("goes along")  # type: ignore[attr-defined]
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_fields(request, obj)
+        # Nothing is attached or taken off once it was begun.
+        return fields if self._draft(request, obj) else ["language", "body", "attached"]
+
     def _draft(self, request: HttpRequest, obj: Any) -> bool:
         return self._may(request) and (obj is None or obj.state == Broadcast.State.DRAFT)
 

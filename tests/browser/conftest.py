@@ -18,6 +18,7 @@ from celery import current_app
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 from rest_framework.test import APIClient
+from selenium.webdriver import Chrome
 
 from accounts.models import ServiceKey
 from accounts.signed import sign_request
@@ -26,6 +27,7 @@ from campaigns.models import Referral, Referrer
 from demo import processes, stage, verdict
 from demo.scenario import Payment
 from tests.factories import make_tenant, make_user
+from tests.visitors import open_chromium
 from whatsapp import limits
 from whatsapp.models import Account
 from whatsapp.simulator.client import SimulatorControl
@@ -211,3 +213,9 @@ def relance(
         yield Relance(supervisor, profiles)
     assert browsers_on(profiles) == [], "a browser outlived its worker"
     current_app.close()  # connections of this test's Redis
+
+
+@pytest.fixture
+def chromium(tmp_path: Path) -> Iterator[Chrome]:
+    with open_chromium(tmp_path / "visitor") as driver:
+        yield driver

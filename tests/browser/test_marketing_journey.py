@@ -5,20 +5,17 @@ With SCREENSHOTS set to a folder every screen is kept there, to be looked at.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webdriver import WebDriver
 
 from campaigns.models import Campaign, Referral, Target
 from demo.stage import DATA
 from tests.browser.conftest import PASSWORD, Relance, eventually
+from tests.browser.marie import Marie
 from tests.factories import make_user
-from tests.visitors import Visitor, open_chromium
 from whatsapp.models import Message
 from whatsapp.simulator.client import SimulatorControl
 
@@ -27,70 +24,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 FRENCH = "Bonjour {{name}} 👋 C'est {{referrer}}, jour %d : {{link}}"
 ENGLISH = "Hi {{name}} 👋 {{referrer}} here, day %d: {{link}}"
 
-OURS = (".sheet", ".console")  # parts of pages that come from our templates
-
-
-class Marie(Visitor):
-    """Somebody of marketing in front of the admin."""
-
-    def open(self, path: str) -> None:
-        self.driver.get(self.root + path)
-
-    def press(self, selector: str) -> None:
-        element = self.driver.find_element(By.CSS_SELECTOR, selector)
-        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
-        element.click()
-
-    def write(self, name: str, text: str) -> None:
-        """As a paste does: ChromeDriver cannot type an emoji."""
-        self.driver.execute_script(
-            "arguments[0].focus(); document.execCommand('selectAll');"
-            "document.execCommand('insertText', false, arguments[1]);",
-            self.driver.find_element(By.NAME, name),
-            text,
-        )
-
-    def choose(self, name: str, path: Path) -> None:
-        self.driver.find_element(By.NAME, name).send_keys(str(path))
-
-    def reads(self, text: str, selector: str = "body") -> bool:
-        # In one call: the part may be exchanged at any moment.
-        return text in self.driver.execute_script(
-            "return [...document.querySelectorAll(arguments[0])].map(e => e.innerText).join('\\n')",
-            selector,
-        )
-
-    def sees(self, text: str, selector: str = "body") -> None:
-        eventually(lambda: self.reads(text, selector), 30, what=f"“{text}” in {selector}")
-
-    def dark(self, wanted: bool) -> None:
-        """By Unfold's own switch: the page stays as it is."""
-        self.driver.execute_script(
-            "document.documentElement.classList.toggle('dark', arguments[0])", wanted
-        )
-
-    def may_use(self, screen: str) -> None:
-        """axe-core finds nothing serious, nor in the dark in what is ours; it fits a phone, too."""
-        self.keep(f"marketing-{screen}")
-        assert self.violations() == [], screen
-        self.dark(True)
-        for part in OURS:  # Unfold's own links in the dark are 4.3:1, which is theirs to mend
-            if self.driver.find_elements(By.CSS_SELECTOR, part):
-                assert self.violations(part) == [], f"{screen} in the dark"
-        self.dark(False)
-        self.wide(390)
-        assert not self.overflows(), f"{screen} is wider than a phone"
-        self.wide(1280)
-
-
-@pytest.fixture
-def chromium(tmp_path: Path) -> Iterator[WebDriver]:
-    with open_chromium(tmp_path / "marie") as driver:
-        yield driver
-
 
 def test_marketing_writes_seven_days_activates_imports_and_watches_them_go_out(
-    relance: Relance, simulator: SimulatorControl, chromium: WebDriver, live_server: Any
+    relance: Relance, simulator: SimulatorControl, chromium: Chrome, live_server: Any
 ) -> None:
     simulator.config(delivered_after=0.1, read_after=0.2)
     make_user(relance.tenant, username="marie", role="manager", password=PASSWORD, is_staff=True)
@@ -100,9 +36,7 @@ def test_marketing_writes_seven_days_activates_imports_and_watches_them_go_out(
     marie.wide(1280)
 
     # Logs in.
-    marie.open("/admin/")
-    chromium.find_element(By.NAME, "username").send_keys("marie", Keys.TAB, PASSWORD, Keys.ENTER)
-    marie.sees("What waits for you")
+    marie.log_in()
     marie.sees("Nothing to draw yet")
 
     # Writes seven days in two languages, and forgets one text.

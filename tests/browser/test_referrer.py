@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.utils import timezone
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webdriver import WebDriver
 
 from campaigns import planning
 from campaigns.models import Target
 from tests.browser.conftest import PASSWORD, PHONE, Relance, eventually
-from tests.visitors import Visitor, open_chromium
+from tests.visitors import Visitor
 from whatsapp import linking
 from whatsapp.models import Message
 from whatsapp.simulator.client import SimulatorControl
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
-
-
-@pytest.fixture
-def chromium(tmp_path: Path) -> Iterator[WebDriver]:
-    with open_chromium(tmp_path / "amina") as driver:
-        yield driver
 
 
 def nobody_is_due_later() -> bool:
@@ -35,7 +27,7 @@ def nobody_is_due_later() -> bool:
 
 
 def test_a_referrer_links_sees_a_message_go_out_pauses_and_disconnects(
-    relance: Relance, simulator: SimulatorControl, chromium: WebDriver, live_server: Any
+    relance: Relance, simulator: SimulatorControl, chromium: Chrome, live_server: Any
 ) -> None:
     simulator.config(delivered_after=0.1, read_after=0.2)
     relance.start(beat=True)

@@ -167,6 +167,7 @@ class ChatAgentAdmin(TenantScoped, ConsoleAdmin):
     search_fields = ["^name"]
     inlines = [RulesInline]
     if_empty = _("A chat agent answers who writes to you: add one, then give it to an account.")
+    if_empty_page = "admin:whatsapp_chatagent_add"
     change_form_outer_before_template = "admin/whatsapp/chatagent/try.html"
     fieldsets = [
         (None, {"fields": ["tenant", "name", "kind", "enabled"]}),
@@ -258,6 +259,8 @@ class TurnQuestions(QuestionFilter):
 @admin.register(AgentTurn)
 class AgentTurnAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
     tenant_path = "agent__tenant"
+    if_empty = _("No agent was asked yet: give one to an account.")
+    if_empty_page = "admin:whatsapp_account_changelist"
     list_display = ["created_at", "agent", "chat", "state_label", "error_code", "took"]
     list_filter = [TurnQuestions]
     list_select_related = ["agent__tenant", "chat__account__tenant", "chat__contact"]

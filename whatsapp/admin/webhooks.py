@@ -68,6 +68,7 @@ class WebhookEndpointAdmin(TenantScoped, ConsoleAdmin):
     search_fields = ["^name", "^url"]
     form = WebhookForm
     if_empty = _("Webhooks tell your own systems what happens: add one.")
+    if_empty_page = "admin:whatsapp_webhookendpoint_add"
     fields = [
         "tenant", "name", "url", "events", "include_text", "active", "failing_since",
         "switched_off_at",
@@ -199,6 +200,8 @@ class WebhookDeliveryAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
     """The log: every event for every webhook."""
 
     tenant_path = "endpoint__tenant"
+    if_empty = _("Nothing was told to your own systems yet: add a webhook.")
+    if_empty_page = "admin:whatsapp_webhookendpoint_add"
     list_display = [
         "happened", "endpoint", "type", "object_key", "state_label", "attempts", "status", "error",
     ]  # fmt: skip
