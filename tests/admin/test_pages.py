@@ -26,6 +26,7 @@ from whatsapp.models import (
     Contact,
     Group,
     GroupMember,
+    HealthSample,
     Incoming,
     Lease,
     Message,
@@ -95,6 +96,7 @@ def fill(tenant, *, rows=1):
 def fill_conversation(contact, account, message, *, n, now):
     """A group, a chat and what a contact agreed to."""
     slug = account.tenant.slug
+    HealthSample.objects.create(account=account, at=now, score=90, share=100)
     group = Group.objects.create(
         tenant=account.tenant, account=account, chat_id=f"{n}@g.us", subject=f"Group of {slug}",
         discovered_at=now, refreshed_at=now,
