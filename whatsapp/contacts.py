@@ -138,12 +138,13 @@ def create(
         suppression.hold(tenant)
         if suppression.suppressed(tenant, [number]):
             raise Forgotten("this person asked to be forgotten")
-        known = Contact.objects.filter(tenant=tenant, phone=number).first()
-        if known is not None:
-            raise Known(known)
-        contact = Contact.objects.create(tenant=tenant, phone=number, source=source, **fields)
-        _record(contact, Verb.CREATED, actor=actor, now=now)
-    return contact
+        made, created = Contact.objects.get_or_create(
+            tenant=tenant, phone=number, defaults={"source": source, **fields}
+        )
+        if not created:
+            raise Known(made)  # somebody else entered them in between
+        _record(made, Verb.CREATED, actor=actor, now=now)
+    return made
 
 
 def edit(contact: Contact, *, actor: Actor = SYSTEM, now: datetime, **fields: Any) -> bool:

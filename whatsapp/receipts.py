@@ -44,6 +44,9 @@ def store_receipt(account_id: int, receipt: Receipt) -> int:
     if receipt.participant:
         # The key of a group receipt carries the receiver: only the stanza id is the message's.
         stanzas = [re.escape(wa_id.split("_")[2]) for wa_id in receipt.wa_ids]
+        chat = receipt.wa_ids[0].split("_")[1]
+        if chat.endswith("@g.us"):
+            messages = messages.filter(group__chat_id=chat)  # few; of all it would be a long search
         messages = messages.filter(wa_id__regex=rf"_({'|'.join(stanzas)})(_|$)")
         for message in messages.filter(group__isnull=False):
             _note_member(message, receipt)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from whatsapp.api import marketing, marketing_accounts, stats
+from whatsapp.api import groups, marketing, marketing_accounts, stats
 
 _ACCOUNT = "accounts/<int:pk>"
 urlpatterns = [
@@ -18,6 +18,18 @@ urlpatterns = [
         f"{_ACCOUNT}/disconnect",
         marketing_accounts.MarketingDisconnectView.as_view(),
         name="marketing-disconnect",
+    ),
+    path("groups", groups.MarketingGroupsView.as_view(), name="marketing-groups"),
+    path("groups/<int:pk>", groups.MarketingGroupView.as_view(), name="marketing-group"),
+    path(
+        "groups/<int:pk>/scrape-contacts",
+        groups.MarketingGroupScrapeView.as_view(),
+        name="marketing-group-scrape",
+    ),
+    path(
+        f"{_ACCOUNT}/groups/discover",
+        groups.MarketingGroupDiscoveryView.as_view(),
+        name="marketing-groups-discover",
     ),
     path("messages", marketing.MarketingMessagesView.as_view(), name="marketing-messages"),
     path(

@@ -219,6 +219,33 @@ def test_a_call_whose_maker_was_killed_is_made_again(tenant, crm, receiver):
     assert crm.deliveries.get().state == "delivered"
 
 
+def test_an_endpoint_is_called_by_one_at_a_time(tenant, crm, receiver):
+    happen(tenant)
+    happen(tenant, thing="2")
+    delivery.claim(crm)
+
+    assert delivery.deliver(crm.pk) == 0
+    assert receiver.calls == []
+
+
+def test_a_doorbell_for_an_endpoint_that_is_gone_is_answered_with_nothing(crm):
+    endpoints.delete(crm, now=timezone.now())
+
+    assert delivery.deliver(crm.pk or 0) == 0
+
+
+def test_a_failing_endpoint_is_tried_with_one_call_at_a_time(tenant, crm, receiver):
+    for n in range(5):
+        happen(tenant, thing=str(n))
+    receiver.answer = lambda call: 503
+
+    delivery.deliver(crm.pk)
+    assert len(receiver.calls) == delivery.FAILURES_IN_A_ROW
+    make_due()
+    delivery.deliver(crm.pk)
+    assert len(receiver.calls) == delivery.FAILURES_IN_A_ROW + 1
+
+
 def test_a_maker_who_comes_back_late_changes_nothing(tenant, crm, receiver):
     happen(tenant)
     late = delivery.claim(crm)
