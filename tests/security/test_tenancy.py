@@ -116,7 +116,8 @@ def test_the_companys_own_ids_are_found(acme, rival):
     client = person(acme)
     unfound = [
         route.path
-        for route in with_ids(API)
+        # What only looks comes first: an account that was disconnected shows no code any more.
+        for route in sorted(with_ids(API), key=lambda route: route.verbs[0] != "GET")
         if all(
             call(client, route.verbs[0], address).status_code == 404
             for address in addresses(route, acme.ids)
