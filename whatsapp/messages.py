@@ -63,11 +63,11 @@ def send_direct(
             _check_account(account)
             _check_recipient(account, to)
             _check_time(due_at, now=now)
+            if quoted_wa_id:
+                _check_quote(account, to, quoted_wa_id)
         if isinstance(to, str):
             ids = contacts.ensure(tenant_id=account.tenant_id, people={to: ""})
             to = Contact.objects.get(pk=ids[to])
-        if quoted_wa_id and not repeated:
-            _check_quote(account, to, quoted_wa_id)
         message = _queue(
             tenant=account.tenant,
             account=account,
@@ -288,8 +288,10 @@ def _check_time(due_at: datetime | None, *, now: datetime) -> None:
         raise CannotSend("scheduledAt", "too_far", "give a time within a year")
 
 
-def _check_quote(account: Account, to: Contact | Group, wa_id: str) -> None:
-    there = {"group": to} if isinstance(to, Group) else {"contact": to}
+def _check_quote(account: Account, to: str | Contact | Group, wa_id: str) -> None:
+    there: dict[str, Any] = {"group": to} if isinstance(to, Group) else {"contact": to}
+    if isinstance(to, str):
+        there = {"contact__phone": to}
     said = Message.objects.filter(account=account, wa_id=wa_id, state__in=Message.ARRIVED, **there)
     heard = Incoming.objects.filter(account=account, wa_id=wa_id, **there)
     if not said.exists() and not heard.exists():

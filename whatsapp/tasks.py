@@ -18,7 +18,9 @@ from celery import shared_task
 from celery.signals import celeryd_after_setup, worker_ready, worker_shutting_down
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection
+from django.db import connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 from django.db.models import Q
 from django.utils import timezone
 
@@ -235,11 +237,21 @@ def read_own_queue(sender: str, instance: Any, **_: object) -> None:
         instance.app.amqp.queues.select_add(doorbells.own_queue(sender))
 
 
+def end_frozen_transactions(connection: BaseDatabaseWrapper, **_: object) -> None:
+    """A worker that is frozen amid a transaction must not hold the row of a lease any longer than
+    the lease itself: whoever takes the account over would wait for it."""
+    with connection.cursor() as cursor:
+        seconds = settings.WHATSAPP_LEASE_SECONDS
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{seconds:d}s'")
+
+
 @worker_ready.connect
 def open_pool(sender: Any, **_: object) -> None:
     """Start the sessions of this worker, and pick up those its last run left."""
     if doorbells.SHARED_QUEUE not in sender.app.amqp.queues.consume_from:
         return
+    connection_created.connect(end_frozen_transactions)
+    connections.close_all()  # those that are open already are opened anew
     pool = make_pool(sender.hostname, make_factory())
     pool.start()
     remote.pools.append(pool)

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import ManyToManyField, QuerySet
+from django.db.models import ManyToManyField
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -299,7 +299,7 @@ class RecipientAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
         "delivered_at", "read_at", "replied_at",
     ]  # fmt: skip
     list_filter = ["state"]
-    list_select_related = ["broadcast", "contact", "account__tenant"]
+    list_select_related = ["broadcast", "contact", "account__tenant", "message"]
     search_fields = ["^contact__name", "^contact__phone"]
     ordering = ["-id"]
     if_empty = _("Nobody yet: recipients are decided when a broadcast begins.")
@@ -308,10 +308,6 @@ class RecipientAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
         "broadcast", "contact", "account", "message", "language", "state", "reason", "due_at",
         "queued_at", "sent_at", "delivered_at", "read_at", "replied_at", "ended_at",
     ]  # fmt: skip
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows: QuerySet[Any] = super().get_queryset(request)
-        return rows.select_related("message")
 
     @display(description=_("contact"), ordering="contact__name")
     def person(self, recipient: Recipient) -> str:

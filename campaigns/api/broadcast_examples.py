@@ -80,6 +80,7 @@ NEW_BROADCAST = [
 BROADCAST_CHANGE = [body("by everybody's own clock", {"clock": "recipient"}), *BROADCAST]
 TEXT = [body("in French", {"text": _TEXT["text"]}), answer("written", _TEXT)]
 STARTED = [
+    body("at its time", {"startsAt": "2026-11-24T10:00:00+01:00"}),
     answer(
         "on its way",
         _BROADCAST
@@ -90,7 +91,7 @@ STARTED = [
             "figures": _NOTHING
             | {"recipients": 1190, "waiting": 1090, "queued": 100, "sent": 61, "delivered": 58},
         },
-    )
+    ),
 ]
 REHEARSAL = [
     answer(

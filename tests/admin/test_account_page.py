@@ -82,8 +82,8 @@ def test_a_code_that_nobody_scanned_in_time_says_so_and_another_may_be_asked_for
     ("fields", "legal"),
     [
         ({"connected": False}, ["connect", "pause"]),
-        ({}, ["pause", "disconnect"]),
-        ({"sending_paused_at": factories.NOW}, ["resume", "disconnect"]),
+        ({}, ["pause", "discover_groups", "disconnect"]),
+        ({"sending_paused_at": factories.NOW}, ["resume", "discover_groups", "disconnect"]),
         ({"status": "conflict"}, ["connect", "pause", "disconnect"]),
         ({"status": "disconnected"}, ["connect", "pause"]),
         ({"status": "disconnected", "logout_requested_at": factories.NOW}, ["pause"]),

@@ -24,7 +24,11 @@ OPERATIONS = {
     for path, methods in SCHEMA["paths"].items()
     for verb, operation in methods.items()
 }
-BODIES = [name for name, (_, _, operation) in OPERATIONS.items() if "requestBody" in operation]
+BODIES = [
+    name
+    for name, (_, _, operation) in OPERATIONS.items()
+    if "application/json" in operation.get("requestBody", {}).get("content", {})
+]
 QUERIES = [
     name
     for name, (_, _, operation) in OPERATIONS.items()

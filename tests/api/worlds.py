@@ -12,7 +12,7 @@ from rest_framework_simplejwt.tokens import RefreshToken
 
 from accounts.models import Activity, ApiKey, Tenant
 from accounts.signed import sign_request
-from campaigns.models import Campaign, Referral, Step, Target, Template
+from campaigns.models import Broadcast, Campaign, Referral, Segment, Step, Target, Template
 from tests import companies
 from tests.factories import (
     NOW,
@@ -84,6 +84,8 @@ def fill(company, name: str, *, owner: str, phone: str) -> dict[str, object]:
     ConsentEntry.objects.create(
         contact=contact, at=NOW, what="opted_in", how="import", note=name, actor_name=name
     )
+    segment = Segment.objects.create(tenant=tenant, name=name)
+    broadcast = Broadcast.objects.create(tenant=tenant, name=name, segment=segment)
     key, _text = companies.api_keys.issue(
         tenant=tenant, name=name, role="viewer", scopes=["stats:read"],
         actor=companies.SYSTEM, now=timezone.now(),
@@ -110,6 +112,9 @@ def fill(company, name: str, *, owner: str, phone: str) -> dict[str, object]:
         "targetGroupId": str(group.pk),
         "accountId": account.pk,
         "media": {"id": make_media(tenant, filename=f"{name}.png").pk},
+        "segments": segment.pk,
+        "segment": segment.pk,
+        "broadcasts": broadcast.pk,
         "api-keys": key.pk,
         "contacts": contact.pk,
         "contact": contact.pk,

@@ -471,7 +471,7 @@ def test_a_message_in_a_group_names_its_author(chromium: ChromiumRig, profile: P
     members = {"id": group, "subject": "Ops", "participants": [ana]}
     chromium.control.scan(me, ref=code.text, groups=[members])
     session.wait_for(base.Ready)
-    chromium.control.inbound(ana, "in the group", account=me, group=group, name="Ana")
+    chromium.control.receive(ana, "in the group", account=me, group=group, name="Ana")
     message = session.wait_for(base.Incoming).message
     session.driver.close()
 

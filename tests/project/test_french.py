@@ -23,7 +23,9 @@ SAME = {
     "agent", "audio", "contact", "contacts", "crontabs", "csv", "date", "dates", "document",
     "email", "esc", "image", "instance", "lid", "media", "message", "messages", "pause", "pid",
     "questions", "relance", "sha256", "source", "text", "text/plain", "variables", "video",
-    "whatsapp", "worker", "worker w", "· fr", "usernames",
+    "whatsapp", "worker", "worker w", "· fr", "usernames", "conversations", "segments", "webhooks",
+    "segment", "webhook", "conversation", "total", "session", "secret", "retell ai", "position",
+    "personas", "persona",
 }  # fmt: skip
 # What tests call things, ids, and the names of codes.
 NAMES = re.compile(

@@ -159,8 +159,8 @@ def test_its_owner_is_told_once(unwell):
         health.assess(now=timezone.now())
     [letter] = mail.outbox
     assert letter.to == ["amina@acme.example"]
-    assert "rests" in letter.subject
-    assert "do not reach a phone" in letter.body
+    assert "se repose" in letter.subject, "in the company's language"
+    assert "téléphone" in letter.body
 
 
 def test_it_comes_back_by_quarters_as_time_passes(unwell):

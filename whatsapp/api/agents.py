@@ -124,7 +124,7 @@ class SendBody(Body):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not (attrs["message"].strip() or attrs["media"] or attrs["location"]):
             raise serializers.ValidationError(
-                {"message": "write a text, or send a file or a place"}, "blank"
+                {"message": "write a text, or send media or a location"}, "blank"
             )
         return attrs
 
@@ -266,7 +266,7 @@ class AgentSendView(AgentRoute):
         message = queued_message(
             account=account,
             to=wishes["to"],
-            content=content_of({**said, "link": None}, tenant=self.tenant),
+            content=content_of({**said, "link": None}, tenant=self.tenant, text_field="message"),
             key=key_of(request, otherwise=f"call:{uuid.uuid4()}"),
             actor=self.actor,
         )

@@ -130,8 +130,11 @@ def media_of(wish: Mapping[str, Any], *, tenant: Tenant, field: str = "media") -
         raise Problem.of_field(f"{field}.{part}", error.code, str(error)) from error
 
 
-def content_of(wishes: Mapping[str, Any], *, tenant: Tenant) -> Content:
-    """What to send; files and previews are fetched here. Raises `Problem`."""
+def content_of(wishes: Mapping[str, Any], *, tenant: Tenant, text_field: str = "text") -> Content:
+    """What to send; files and previews are fetched here. Raises `Problem`.
+
+    `text_field` is what the caller knows the text by.
+    """
     chosen = [name for name in ("media", "location", "link") if wishes[name]]
     if len(chosen) > 1:
         raise Problem.of_field(
@@ -144,7 +147,7 @@ def content_of(wishes: Mapping[str, Any], *, tenant: Tenant) -> Content:
         if wishes["location"]:
             if text.strip():
                 raise Problem.of_field(
-                    "text", "not_with_location", "a place has no text: use its name and address"
+                    text_field, "not_with_location", "a place has no text: use its name and address"
                 )
             return LocationContent(**wishes["location"])
         if wishes["link"]:

@@ -196,7 +196,7 @@ class AccountHoldsView(AccountRoute):
             "It sends all of its limit again and begins new chats; what has happened until now "
             "counts against its health no more. A pause that somebody made stays: `resume` it."
         ),
-        responses=HoldsAnswer,
+        responses={200: HoldsAnswer},
         examples=examples.HOLDS,
     )
     def delete(self, request: Request, pk: int) -> Response:

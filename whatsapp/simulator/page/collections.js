@@ -51,10 +51,12 @@
         const { chat } = await ns('WAWebFindChatAction').findOrCreateLatestChat(chatId, 'inbound');
         const added = [];
         for (const raw of raws) {
-          const known = MsgCollection.get(raw.id) || (await ns('SimMessageTable').load(raw.id));
-          if (known) continue;
+          if (MsgCollection.get(raw.id)) continue;
+          const stored = await ns('SimMessageTable').load(raw.id);
+          // The page may have ended between the two rows: then its chat does not know of it yet.
+          if (stored && chat.t >= raw.t) continue;
           const msg = new (ns('WAWebMsgModel').Msg)(raw);
-          await ns('SimMessageTable').save(msg);
+          if (!stored) await ns('SimMessageTable').save(msg);
           MsgCollection.add(msg);
           chat.msgs.add(msg);
           chat.set({ t: msg.t, lastReceivedKey: msg.id, unreadCount: unreadWith(chat, msg) });
