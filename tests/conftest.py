@@ -34,3 +34,12 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "relance_project.settings"
 import django  # noqa: E402
 
 django.setup()
+
+import pytest  # noqa: E402
+from django.utils import translation  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def english():
+    """A test that fails amid French leaves it to nobody."""
+    translation.activate("en")

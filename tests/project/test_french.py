@@ -25,12 +25,12 @@ SAME = {
     "questions", "relance", "sha256", "source", "text", "text/plain", "variables", "video",
     "whatsapp", "worker", "worker w", "· fr", "usernames", "conversations", "segments", "webhooks",
     "segment", "webhook", "conversation", "total", "session", "secret", "retell ai", "position",
-    "personas", "persona",
+    "personas", "persona", "note", "engagement", "import", "description", "fr, en",
 }  # fmt: skip
 # What tests call things, ids, and the names of codes.
 NAMES = re.compile(
     r"\d|acme|amina|bruno|chantal|david|operator|referrer-|campaign-|europe/|whatsapp\.|accounts\.|"
-    r"relance \(|messages:|\"|\["
+    r"relance \(|messages:|message\.|\"|\["
 )
 
 

@@ -34,6 +34,7 @@ DELIVERY_COLOURS = {State.PENDING: "info", State.DELIVERED: "success", State.DEA
 
 class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
     events = forms.MultipleChoiceField(
+        label=_("events"),
         choices=WebhookEndpoint.Event,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text=_("What it is told."),
