@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.utils import timezone
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -76,7 +77,7 @@ def test_somebody_looks_through_the_calendar_and_moves_a_message(manager, acme):
         "arguments[0].value = arguments[1]", field, later.strftime("%Y-%m-%dT%H:%M")
     )
     row.find_element(By.XPATH, ".//button[text()='Move']").click()
-    WebDriverWait(driver, 20).until(
+    WebDriverWait(driver, 20, ignored_exceptions=[StaleElementReferenceException]).until(
         lambda d: "It goes out" in d.find_element(By.TAG_NAME, "body").text
     )
 

@@ -76,7 +76,7 @@ def test_a_viewer_changes_nothing(route):
 
 
 # A POST that computes an answer and changes nothing.
-READS_BY_POST = {"preview", "template-preview", "forecast", "import-check"}
+READS_BY_POST = {"preview", "template-preview", "segment-preview", "forecast", "import-check"}
 
 
 @pytest.mark.parametrize("route", TENANT_ROUTES, ids=str)
