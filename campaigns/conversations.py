@@ -13,9 +13,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.dispatch import receiver
 
+from accounts import deadlocks
 from accounts.activity import SYSTEM, Actor
 from campaigns import targets
 from campaigns.broadcasts import tracking
@@ -38,7 +40,7 @@ def on_incoming(*, incoming: Incoming, chat: Chat | None, now: datetime, **_: An
         at=incoming.sent_at,
     )
     answered = _followed(chat).filter(campaign__pause_on_reply=True, last_sent_at__isnull=False)
-    ids = list(answered.values_list("pk", flat=True))
+    ids = _lock(answered)
     if not ids:
         return
     targets.pause(ids, by=PausedBy.REPLY, now=now)
@@ -48,8 +50,8 @@ def on_incoming(*, incoming: Incoming, chat: Chat | None, now: datetime, **_: An
 
 @receiver(chat_taken_over)
 def on_taken_over(*, chat: Chat, actor: Actor, now: datetime, **_: Any) -> None:
-    ids = list(_followed(chat).filter(paused_at=None).values_list("pk", flat=True))
-    targets.pause(ids, by=PausedBy.TAKEOVER, actor=actor, now=now)
+    # Those that an earlier take-over holds, too: they may just be let go (`release`).
+    targets.pause(_lock(_followed(chat)), by=PausedBy.TAKEOVER, actor=actor, now=now)
 
 
 @receiver(chat_given_back)
@@ -58,6 +60,7 @@ def on_given_back(*, chat: Chat, actor: Actor, now: datetime, **_: Any) -> None:
     targets.resume(list(held.values_list("pk", flat=True)), actor=actor, now=now)
 
 
+@deadlocks.retried
 def release(*, now: datetime) -> int:
     """Let those go on whose take-over has run out; returns how many."""
     taken_over = Chat.objects.filter(
@@ -67,7 +70,17 @@ def release(*, now: datetime) -> int:
         taken_over_until__gt=now,
     )
     held = Target.objects.filter(~Exists(taken_over), paused_by=PausedBy.TAKEOVER)
-    return targets.resume(list(held.values_list("pk", flat=True)), actor=SYSTEM, now=now)
+    with transaction.atomic():
+        ids = _lock(held)
+        # Asked once more when they are locked: a take-over or an answer that was first is seen
+        # now, a later one waits for them and holds them again.
+        still = held.filter(pk__in=ids).values_list("pk", flat=True)
+        return targets.resume(list(still), actor=SYSTEM, now=now)
+
+
+def _lock(rows: QuerySet[Target]) -> list[int]:
+    locked = rows.select_for_update(of=("self",)).order_by("pk")
+    return list(locked.values_list("pk", flat=True))
 
 
 def _followed(chat: Chat) -> QuerySet[Target]:

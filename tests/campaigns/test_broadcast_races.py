@@ -13,8 +13,8 @@ from campaigns.broadcasts import queueing, running
 from campaigns.models import Recipient
 from demo import processes
 from tests.campaigns.conftest import move, to_sending
-from tests.campaigns.test_races import together
 from tests.factories import NOW, make_account, make_broadcast, make_contact, make_tenant
+from tests.races import together
 from whatsapp import contacts, outbox
 from whatsapp.models import Message
 

@@ -1,16 +1,16 @@
 """Several workers at once, each on its own connection, against the real PostgreSQL."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
 from accounts import deadlocks
 from campaigns import enrolment, exits, planning, targets
 from campaigns.models import Delivery, Payment, Target
 from tests.campaigns.conftest import move, to_sending
 from tests.factories import NOW, make_campaign, make_referral, make_referrer, make_target
+from tests.races import together
 from whatsapp import contacts, outbox
 from whatsapp.models import Contact, Message
 
@@ -26,23 +26,6 @@ def no_doorbells(monkeypatch):
 def deadlocks_are_errors(monkeypatch):
     """Nothing is tried again: a deadlock that PostgreSQL has to break fails the test."""
     monkeypatch.setattr(deadlocks, "ATTEMPTS", 1)
-
-
-def together(*works):
-    """Run each at the same time on a connection of its own; their results in order."""
-    barrier = threading.Barrier(len(works))
-
-    def run(work):
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
-            barrier.wait(10)
-            return work()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(works)) as pool:
-        return [f.result(60) for f in [pool.submit(run, work) for work in works]]
 
 
 def test_two_planners_queue_each_step_once():

@@ -1,16 +1,15 @@
 """One person, one contact: by phone, by LID, and what happens when the pair is learnt."""
 
 import datetime as dt
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.activity import Verb
 from accounts.models import Activity
 from tests.factories import DAY, NOW, make_account, make_tenant
+from tests.races import together
 from whatsapp import contacts, identities, outbox
 from whatsapp.models import (
     Chat,
@@ -221,22 +220,6 @@ def test_those_above_are_told_before_anything_moves(tenant, two):
 
 
 # --------------------------------------------------------------------------------------- races
-
-
-def together(*works):
-    barrier = threading.Barrier(len(works))
-
-    def run(work):
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
-            barrier.wait(10)
-            return work()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(works)) as pool:
-        return [f.result(60) for f in [pool.submit(run, work) for work in works]]
 
 
 @pytest.mark.django_db(transaction=True)
