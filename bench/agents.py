@@ -116,7 +116,7 @@ def main() -> int:
             "LOG_LEVEL": "WARNING",
         }
         supervisor = stack.enter_context(Supervisor(logs=folder / "log", environment=environment))
-        supervisor.start(worker("agents", queues="default", pool="threads", concurrency=8))
+        supervisor.start(worker("agents", queues="outside", pool="threads", concurrency=8))
         supervisor.wait_ready()
         tenant = Tenant.objects.create(slug="bench", name="Bench")
         for index, (kind, config) in enumerate({"rules": {}, "webhook": {"url": url}}.items()):

@@ -149,6 +149,7 @@ class Play:
             call_command("migrate", verbosity=0, interactive=False)
         self.supervisor.start(
             processes.default_worker(),
+            processes.outside_worker(),
             processes.browser_worker(),
             processes.web(port=self.port),
             processes.beat(_beat_has_begun),

@@ -30,7 +30,7 @@ from django.db import connection
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from relance_project.celery import BROWSER_QUEUE
+from relance_project.celery import BROWSER_QUEUE, DEFAULT_QUEUE, OUTSIDE_QUEUE
 from whatsapp.driver.processes import end_group
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -317,7 +317,12 @@ def beat(ready: Callable[[], bool]) -> Program:
 
 def default_worker() -> Program:
     """What needs no browser: enrolment, planning, reconciling."""
-    return worker("default", queues="default", pool="prefork", concurrency=2)
+    return worker("default", queues=DEFAULT_QUEUE, pool="prefork", concurrency=2)
+
+
+def outside_worker() -> Program:
+    """What waits for other people's systems: agents, webhooks, mail."""
+    return worker("outside", queues=OUTSIDE_QUEUE, pool="threads", concurrency=4)
 
 
 def browser_worker() -> Program:

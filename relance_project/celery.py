@@ -24,12 +24,12 @@ if Path(sys.argv[0]).name == "celery":
     except (ImproperlyConfigured, EnvError) as error:
         sys.exit(f"celery: {error}")
 
-BROWSER_QUEUE = "browser"
+DEFAULT_QUEUE, OUTSIDE_QUEUE, BROWSER_QUEUE = QUEUES = ("default", "outside", "browser")
 
 app = Celery("relance_project")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 # Without a routing key of its own a queue is bound to the default one, and would get its messages.
-app.conf.task_queues = [Queue(name, routing_key=name) for name in ("default", BROWSER_QUEUE)]
+app.conf.task_queues = [Queue(name, routing_key=name) for name in QUEUES]
 app.autodiscover_tasks()
 app.steps["worker"].add("relance_project.heartbeat:Heartbeat")
 

@@ -239,7 +239,14 @@ CACHES = {
 CELERY_BROKER_URL = local.broker_url(REDIS_URL)
 CELERY_TASK_DEFAULT_QUEUE = "default"
 # Here and not on the decorators: Celery drops that argument in 6.0.
-CELERY_TASK_ROUTES = {"whatsapp.tasks.drive": {"queue": "browser"}}
+CELERY_TASK_ROUTES = {
+    "whatsapp.tasks.drive": {"queue": "browser"},
+    # What waits for other people's systems, which may hang: docs/adr/0007.
+    "whatsapp.tasks.answer": {"queue": "outside"},
+    "whatsapp.tasks.tell_ended": {"queue": "outside"},
+    "whatsapp.tasks.deliver_webhooks": {"queue": "outside"},
+    "whatsapp.tasks.notify_owners": {"queue": "outside"},
+}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = False
 CELERY_WORKER_DISABLE_PREFETCH = True
@@ -256,7 +263,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 30
-# For the default worker; threads of browser workers heed none and have their own deadlines.
+# For the default worker; threads heed none, and what they do has deadlines of its own.
 CELERY_TASK_TIME_LIMIT = 900
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"

@@ -32,6 +32,7 @@ SHOW_TYPING = "whatsapp.tasks.show_typing"
 SHARED_QUEUE = "browser"
 ASSESS_EVERY = 30  # seconds, of one account
 KEEP_SECONDS = 300  # an older doorbell says nothing the reconciler has not said
+MOST_WAITING = 5_000  # doorbells, some MB: a queue that nobody reads must not fill Redis
 
 
 def own_queue(worker: str) -> str:
@@ -67,28 +68,28 @@ def ring(account_ids: Iterable[int]) -> None:
 def notify_on_commit() -> None:
     """Have owners told whose accounts need them; lost or not, the reconciler asks again."""
 
-    transaction.on_commit(lambda: ring_default(NOTIFY, [()]))
+    transaction.on_commit(lambda: publish(NOTIFY, [()]))
 
 
 def deliver_on_commit(endpoint_ids: Iterable[int]) -> None:
     """Have webhooks called that have something to hear; lost or not, the reconciler asks again."""
     calls = [(endpoint_id,) for endpoint_id in sorted(set(endpoint_ids))]
     if calls:
-        transaction.on_commit(lambda: ring_default(DELIVER, calls))
+        transaction.on_commit(lambda: publish(DELIVER, calls))
 
 
 def answer_on_commit(incoming_ids: Iterable[int]) -> None:
     """Have agents asked about these messages; lost or not, the reconciler asks again."""
     calls = [(incoming_id,) for incoming_id in incoming_ids]
     if calls:
-        transaction.on_commit(lambda: ring_default(ANSWER, calls))
+        transaction.on_commit(lambda: publish(ANSWER, calls))
 
 
 def tell_ended_on_commit(session_ids: Iterable[int]) -> None:
     """Have agents told that these conversations are over; the reconciler asks again."""
     calls = [(session_id,) for session_id in session_ids]
     if calls:
-        transaction.on_commit(lambda: ring_default(TELL_ENDED, calls))
+        transaction.on_commit(lambda: publish(TELL_ENDED, calls))
 
 
 def show_typing(account_id: int, incoming_id: int) -> None:
@@ -99,12 +100,19 @@ def show_typing(account_id: int, incoming_id: int) -> None:
         .first()
     )
     if worker:
-        ring_default(SHOW_TYPING, [(incoming_id,)], queue=own_queue(worker))
+        publish(SHOW_TYPING, [(incoming_id,)], queue=own_queue(worker))
 
 
-def ring_default(task: str, calls: Iterable[tuple[int, ...]], *, queue: str = "default") -> None:
-    """Publish `task` to the default queue, once with each of these arguments."""
+def publish(task: str, calls: Iterable[tuple[int, ...]], *, queue: str = "") -> None:
+    """Publish `task` once with each of these arguments, to its own queue unless one is named.
+
+    Nothing is lost with what is not published: the reconciler asks again.
+    """
+    queue = queue or settings.CELERY_TASK_ROUTES[task]["queue"]
     try:
+        if limits.server().client.llen(settings.REDIS_PREFIX + queue) >= MOST_WAITING:
+            log.warning("doorbells pile up", queue=queue)
+            return
         for args in calls:
             current_app.send_task(task, args=args, queue=queue, retry=False, expires=KEEP_SECONDS)
     except (OperationalError, RedisError, OSError) as error:

@@ -124,8 +124,8 @@ def ring_agents() -> int:
     agent_sessions.end_idle(now=now)
     waiting = turns.waiting(now=now)
     untold = agent_sessions.untold()
-    doorbells.ring_default(doorbells.ANSWER, [(pk,) for pk in waiting])
-    doorbells.ring_default(doorbells.TELL_ENDED, [(pk,) for pk in untold])
+    doorbells.publish(doorbells.ANSWER, [(pk,) for pk in waiting])
+    doorbells.publish(doorbells.TELL_ENDED, [(pk,) for pk in untold])
     return len(waiting) + len(untold)
 
 

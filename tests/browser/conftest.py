@@ -98,7 +98,7 @@ class Relance:
         self.supervisor.start(
             processes.worker(
                 "worker",
-                queues="default,browser",
+                queues="default,outside,browser",
                 pool="threads",
                 concurrency=8,
                 environment=environment,

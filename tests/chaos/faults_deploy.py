@@ -150,7 +150,7 @@ def deploy_while_people_pay(rig: Rig, rng: random.Random) -> str:
 
 
 def _roll(rig: Rig) -> None:
-    for name in (*WORKERS, "default"):
+    for name in (*WORKERS, "default", "outside"):
         rig.supervisor.signal(name, signal.SIGTERM)
 
 

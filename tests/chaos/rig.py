@@ -139,6 +139,7 @@ class Rig:
         self._stack.callback(self._stop_workers)
         self.supervisor.start(
             processes.worker("default", queues="default", pool="prefork", concurrency=2),
+            processes.outside_worker(),
             *(
                 processes.worker(name, queues="browser", pool="threads", concurrency=4)
                 for name in WORKERS
@@ -216,7 +217,7 @@ class Rig:
 
     def _stop_workers(self) -> None:
         self.failpoints.clear()
-        for name in ("default", *WORKERS):
+        for name in ("default", "outside", *WORKERS):
             with contextlib.suppress(OSError, processes.ProgramFailed):
                 os.kill(self.supervisor.pid(name), signal.SIGCONT)
         self.supervisor.stop()

@@ -304,6 +304,7 @@ def test_a_beat_that_never_ran_one_that_is_silent_and_one_that_is_well(db, setti
 def test_queues_that_nobody_reads_and_accounts_that_nobody_drives(linked, monkeypatch):
     assert [said.partition(" (")[0] for said, _ in failures("workers")] == [
         "no worker reads the queue default",
+        "no worker reads the queue outside",
         "no worker reads the queue browser",
     ]
     assert not any("have no worker" in said for _, said, _ in look("workers"))
@@ -313,11 +314,19 @@ def test_queues_that_nobody_reads_and_accounts_that_nobody_drives(linked, monkey
 
 
 def test_workers_that_share_a_name(db, monkeypatch):
-    answer = {"browser@one": [{"name": "default"}, {"name": "browser"}]}
+    answer = {"browser@one": [{"name": "default"}, {"name": "outside"}, {"name": "browser"}]}
     monkeypatch.setattr(Control, "broadcast", lambda *_, **__: [answer, answer])
     [(said, mend)] = failures("workers")
     assert said == "2 workers call themselves browser@one"
     assert "-n" in mend
+
+
+def test_a_worker_from_before_the_queue_of_agents_and_webhooks(db, monkeypatch):
+    answer = {"all@one": [{"name": "default"}, {"name": "browser"}]}
+    monkeypatch.setattr(Control, "broadcast", lambda *_, **__: [answer])
+    [(said, mend)] = failures("workers")
+    assert said == "no worker reads the queue outside (chat agents, webhooks and mail)"
+    assert "-Q default,outside" in mend
 
 
 def test_a_mail_server_that_is_away(settings):

@@ -42,7 +42,7 @@ def celery(*words: str) -> Any:
 
 def start(relance: Relance, name: str) -> None:
     relance.supervisor.start(
-        processes.worker(name, queues="default,browser", pool="threads", concurrency=4)
+        processes.worker(name, queues="default,outside,browser", pool="threads", concurrency=4)
     )
     relance.supervisor.wait_ready(name)
 

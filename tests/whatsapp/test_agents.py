@@ -98,7 +98,7 @@ def test_the_doorbell_rings_when_the_message_is_committed(agent, world, worker, 
     worker.settle()
     calls = [more for name, more in rung if name == "whatsapp.tasks.answer"]
     assert [(call["args"], call["queue"]) for call in calls] == [
-        ((AgentTurn.objects.get().pk,), "default")
+        ((AgentTurn.objects.get().pk,), "outside")
     ]
 
 

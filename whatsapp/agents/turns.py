@@ -1,6 +1,6 @@
 """Ask an agent about each message that came in, once, and queue what it says.
 
-A turn is written in the transaction that stored the message; a task of the default queue claims
+A turn is written in the transaction that stored the message; a task of the queue `outside` claims
 it, asks outside of any transaction, and queues the answer under the turn's own key. Whoever dies
 meanwhile has its claim run out, and the reconciler rings again. Turns of a chat go one after the
 other. Nothing here waits for a browser: answers are messages as all others, ahead of campaigns.

@@ -28,6 +28,11 @@ from whatsapp.models import Account, Lease, Profile
 
 SAMPLE = 5  # archives that are opened, newest first
 PING_SECONDS = 3.0
+QUEUES = {
+    "default": "enrolment and planning",
+    "outside": "chat agents, webhooks and mail",
+    SHARED_QUEUE: "browsers",
+}
 # Beat writes the times of its runs down every 30 s (relance_project/scheduler.py).
 BEAT_SILENT = dt.timedelta(seconds=120)
 LOCAL = {"localhost", "127.0.0.1", "[::1]", "::1"}
@@ -181,13 +186,14 @@ def workers() -> Iterator[Finding]:
             for node, queues in reply.items()
             for queue in queues
         }
-        for queue, what in (("default", "enrolment and planning"), (SHARED_QUEUE, "browsers")):
+        for queue, what in QUEUES.items():
             if queue in read:
                 yield ok(f"{read[queue]} reads the queue {queue}")
             else:
                 yield fail(
                     f"no worker reads the queue {queue} ({what})",
-                    f"start one: celery -A relance_project worker -Q {queue}, or undo its drain",
+                    f"start one: celery -A relance_project worker -Q {queue}; or have one read it "
+                    "beside others (-Q default,outside), or undo its drain",
                 )
     try:
         yield from _accounts_without_worker()

@@ -108,7 +108,7 @@ def due() -> list[int]:
 def ring_due() -> int:
     """Doorbells for every endpoint that has something to hear; returns how many."""
     ids = due()
-    doorbells.ring_default(doorbells.DELIVER, [(endpoint_id,) for endpoint_id in ids])
+    doorbells.publish(doorbells.DELIVER, [(endpoint_id,) for endpoint_id in ids])
     return len(ids)
 
 
