@@ -61,6 +61,22 @@ def ensure(*, tenant_id: int, people: Mapping[str, str], source: str = "") -> di
     return dict(found.values_list("phone", "id"))
 
 
+def note_number(contact: Contact, *, known: bool, now: datetime) -> None:
+    """WhatsApp said whether it knows the contact's number.
+
+    A message waits for this and no promise hangs on it: it does not wait for the disk. Nor would
+    anything else of a transaction that it is in: call it outside of one.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE whatsapp_contact SET on_whatsapp = %s, checked_at = %s WHERE id = %s
+            RETURNING set_config('synchronous_commit', 'off', true)
+            """,
+            [known, now, contact.pk],
+        )
+
+
 def opt_out(
     contact: Contact,
     *,

@@ -11,8 +11,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from whatsapp import (
+    contacts,
     discovery,
     downloads,
+    due,
     inbox,
     leases,
     limits,
@@ -41,7 +43,7 @@ from whatsapp.driver.base import (
     Unknown,
 )
 from whatsapp.failpoints import failpoint
-from whatsapp.models import Account, Contact, Group, Media, Message
+from whatsapp.models import Account, Group, Media, Message
 from whatsapp.sessions import NoSlot, Session, SessionPool
 
 log = structlog.get_logger(__name__)
@@ -86,7 +88,7 @@ def _drive(pool: SessionPool, account: Account) -> None:
     if account.status == Status.PENDING:
         session = opening.link(pool, account, session)
     elif account.is_linked and account.enabled:
-        session = session or opening.restore(pool, account, urgent=outbox.waiting(account.pk))
+        session = session or opening.restore(pool, account, urgent=due.waiting(account.pk))
         if session is not None and account.status == Status.RECONNECTING:
             session = opening.reconnect(pool, account, session)
     elif session is not None:
@@ -108,8 +110,7 @@ def _work(pool: SessionPool, account: Account, session: Session) -> None:
         if not session.caught_up:
             _catch_up(session)
         _look(session, account)
-        _send_due(pool, session)
-        left = outbox.next_due(session.account_id)
+        left = _send_due(pool, session)
         downloads.fetch(session, busy=lambda: _is_wanted_elsewhere(pool, session, left))
         _save_if_due(session)
     except limits.Unavailable as error:
@@ -128,9 +129,11 @@ def _is_wanted_elsewhere(pool: SessionPool, session: Session, left: Message | No
 
     `left` was due and could not go: a pause, a limit. It is rung for when there is room.
     """
-    due = outbox.next_due(session.account_id)
-    if due is None or due == left:
-        return pool.stopping.is_set()
+    if pool.stopping.is_set():
+        return True
+    first = due.next_due(session.account_id)
+    if first is None or first == left:
+        return False
     pool.wake(session.account_id)
     return True
 
@@ -189,21 +192,24 @@ def _save_if_due(session: Session) -> None:
 # --------------------------------------------------------------------------------- sending
 
 
-def _send_due(pool: SessionPool, session: Session) -> None:
-    """Send what is due, one after the other, until nothing is or the account has to wait."""
+def _send_due(pool: SessionPool, session: Session) -> Message | None:
+    """Send what is due, one after the other, until nothing is or the account has to wait.
+
+    Returns what was due and could not go.
+    """
     days_changed, typed = 0, 0
     while session.usable and not pool.stopping.is_set():
-        message = outbox.next_due(session.account_id)
+        message = due.next_due(session.account_id)
         if message is None:
-            return
+            return None
         account = message.account
         if account.status != Status.CONNECTED or account.sending_paused_at or not account.enabled:
-            return
+            return message
         if time.monotonic() - session.looked_at > LOOK_SECONDS:
             _look(session, account)  # a long queue does not keep whoever asks waiting
         held = pace.hold(message, account, now=timezone.now())
         if held is not None and held.whole_account:
-            return
+            return message
         if held is not None:
             pace.put_off(message, held)
             continue
@@ -219,14 +225,14 @@ def _send_due(pool: SessionPool, session: Session) -> None:
             # The gap is waited out here; a minute or a day is not: the account is given back and
             # the reconciler rings when there is room.
             if reserved.reason != "gap" or pool.stopping.wait(reserved.seconds - typing):
-                return
+                return message
         elif typing:
             limits.release(reserved)  # what is typed holds no place meanwhile
         if typing:
             typed = message.pk
             _type(session, prepared, typing)
             if pool.stopping.wait(typing):
-                return
+                return message
         if typing or isinstance(reserved, limits.Wait):
             continue  # what goes first may be another by now, or this one may be held
         failpoint("send.reserved")
@@ -239,7 +245,7 @@ def _send_due(pool: SessionPool, session: Session) -> None:
                 continue
             if refused.reason == "lease_lost":
                 pool.close(session, reason="lease lost", keep_lease=True)
-            return
+            return message
         except BaseException:
             limits.release(reserved)
             raise
@@ -247,6 +253,7 @@ def _send_due(pool: SessionPool, session: Session) -> None:
             _send(session, message, prepared, intent)
         finally:
             limits.used(reserved)
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +292,7 @@ def _prepare(session: Session, message: Message) -> _Prepared | None:
         )
     except Permanent as error:
         if isinstance(error, NotOnWhatsApp) and contact is not None:
-            Contact.objects.filter(pk=contact.pk).update(on_whatsapp=False, checked_at=now)
+            contacts.note_number(contact, known=False, now=now)
         _note_group(message, error)
         outbox.fail_queued(message, code=error.code, error=str(error), now=now)
         return None
@@ -300,7 +307,7 @@ def _prepare(session: Session, message: Message) -> _Prepared | None:
     if message.wa_id and message.chat_id == out.chat_id:
         out = Outgoing(chat_id=out.chat_id, wa_id=message.wa_id)  # tried before: same id
     if contact is not None and not contact.on_whatsapp:
-        Contact.objects.filter(pk=contact.pk).update(on_whatsapp=True, checked_at=now)
+        contacts.note_number(contact, known=True, now=now)
     return _Prepared(out, **gathered)
 
 

@@ -28,7 +28,6 @@ from whatsapp import doorbells
 from whatsapp.failpoints import failpoint
 from whatsapp.models import Account, Contact, Group, Media, Message
 from whatsapp.signals import message_changed, messages_cancelled
-from whatsapp.standing import with_standing
 
 # Priorities: lower goes first. Answers, then what people write, then sequences, then broadcasts.
 AGENT, DIRECT, SEQUENCE, BROADCAST = -2, -1, 0, 1
@@ -186,26 +185,6 @@ def check_same(message: Message, draft: Draft) -> None:
         raise IdempotencyConflict(
             f"idempotency key {draft.idempotency_key!r} was used for another message: use a new key"
         )
-
-
-def next_due(account_id: int) -> Message | None:
-    """The queued message of the account that goes first now, by the database's clock.
-
-    With its contact, its file, its account as that is now, and their `standing`.
-    """
-    return (
-        with_standing(Message.objects.filter(account_id=account_id, state=Message.State.QUEUED))
-        .extra(where=["whatsapp_message.due_at <= clock_timestamp()"])
-        .select_related("contact", "group", "media", "account__tenant")
-        .order_by("priority", "due_at", "id")
-        .first()
-    )
-
-
-def waiting(account_id: int) -> bool:
-    """Whether the account has something due, or begun and not decided."""
-    undecided = Message.objects.filter(account_id=account_id, state=Message.State.SENDING)
-    return next_due(account_id) is not None or undecided.exists()
 
 
 def cancel(message_ids: Iterable[int], *, reason: str, now: datetime) -> list[int]:

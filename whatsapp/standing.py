@@ -37,6 +37,9 @@ IS_NEW = """
                       AND earlier.state IN ('sent', 'delivered', 'read'))
 """
 
+# What `with_standing` adds to a message and `standing` reads.
+STANDING = ("heard_at", "in_touch", "begun_today")
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:

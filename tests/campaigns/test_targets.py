@@ -11,7 +11,7 @@ from campaigns import exits, planning, schedule, targets
 from campaigns.models import AccountSchedule, Target
 from tests.campaigns.conftest import move, to_sending
 from tests.factories import DAY, HOUR, NOW, make_referral, make_target
-from whatsapp import linking, messages, outbox
+from whatsapp import due, linking, messages, outbox
 from whatsapp.models import Message
 
 pytestmark = pytest.mark.django_db
@@ -68,7 +68,7 @@ def test_a_queued_message_is_held_back_and_goes_out_once_after_the_pause(target,
     targets.pause([target.pk], now=NOW)
     message.refresh_from_db()
     assert (message.state, message.due_at) == ("queued", outbox.NEVER)
-    assert outbox.next_due(message.account_id) is None
+    assert due.next_due(message.account_id) is None
     assert planned(now=NOW + DAY) == 0
 
     targets.resume([target.pk], now=NOW + DAY)

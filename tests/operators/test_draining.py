@@ -14,7 +14,7 @@ from django.utils import timezone
 from demo import processes
 from relance_project.local import REPOSITORY
 from tests.browser.conftest import Relance, eventually, relance, simulator, simulator_process
-from whatsapp import contacts, outbox
+from whatsapp import contacts, due, outbox
 from whatsapp.models import Lease, Message, Profile
 from whatsapp.simulator.client import SimulatorControl
 
@@ -101,7 +101,7 @@ def test_a_worker_is_drained_while_it_sends_and_another_goes_on(
     assert celery("inspect", "sessions", "-d", FIRST)[FIRST] == {"state": "drained", "sessions": []}
 
     eventually(lambda: Lease.objects.filter(worker=SECOND).exists(), what="another took over")
-    eventually(lambda: not outbox.waiting(relance.account.pk), seconds=40)
+    eventually(lambda: not due.waiting(relance.account.pk), seconds=40)
     assert Message.objects.filter(sent_at__isnull=False).count() == 6
     received = [message.body for message in simulator.messages()]
     assert len(received) == len(set(received)) == 6

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from accounts.activity import Actor
 from accounts.models import Activity
-from whatsapp import contacts, explaining, limits, messages, outbox, retention
+from whatsapp import contacts, due, explaining, limits, messages, outbox, retention
 from whatsapp.contents import TextContent
 from whatsapp.models import Account, Contact, Message
 
@@ -34,7 +34,7 @@ def test_a_direct_message_goes_before_what_sequences_have_queued(linked, write):
 
     message = send(linked, to="06 39 98 01 00")
 
-    assert outbox.next_due(linked.pk) == message
+    assert due.next_due(linked.pk) == message
     assert (message.contact.phone, message.state) == (PHONE, "queued")
     (line,) = Activity.objects.filter(verb="message_queued")
     assert (line.actor_name, line.subject_id) == ("max", message.pk)

@@ -1,12 +1,15 @@
 """What is queued is queued once, and changes state only along its way."""
 
 from datetime import timedelta
+from operator import attrgetter
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from whatsapp import contacts, outbox
+from tests.factories import make_media
+from whatsapp import contacts, due, outbox, pace
 from whatsapp.models import Attempt, Contact, Message
 from whatsapp.signals import message_changed
 
@@ -51,9 +54,28 @@ def test_the_most_urgent_due_message_goes_first(account, write):
     write(account, body="later", due_at=now + timedelta(hours=1), priority=-5)
     write(account, body="second", due_at=now - timedelta(minutes=1))
     write(account, body="first", due_at=now, priority=-1)
-    message = outbox.next_due(account.pk)
+    message = due.next_due(account.pk)
     assert message is not None
     assert message.body == "first"
+
+
+def test_what_goes_first_is_read_whole_with_all_that_belongs_to_it(account, write, tenant):
+    media = make_media(tenant)
+    write(account, kind="media", media=media, content={"title": "Prix", "n": [1, {"deep": None}]})
+    message = due.next_due(account.pk)
+    assert message is not None
+    plain = Message.objects.get(pk=message.pk)
+
+    assert message.group is None
+    for path in ("", "contact", "media", "account", "account.tenant"):
+        mine, other = (attrgetter(path)(row) if path else row for row in (message, plain))
+        assert type(mine) is type(other)
+        for field in other._meta.concrete_fields:
+            assert getattr(mine, field.attname) == getattr(other, field.attname), field
+    with CaptureQueriesContext(connection) as queries:
+        assert (message.contact.phone, message.account.tenant.slug) != ("", "")
+        assert pace.hold(message, message.account, now=timezone.now()) is None
+    assert len(queries) == 0  # all of it was there
 
 
 def test_cancelling_takes_only_what_is_still_queued(account, write):
