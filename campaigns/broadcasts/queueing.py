@@ -5,9 +5,9 @@ hold back and whatever is more urgent goes first (`outbox.BROADCAST` is the last
 priorities). Broadcasts of one account share that room evenly.
 
 One planner works at a time (an advisory lock; another one leaves). It holds the broadcasts shared,
-locks waiting recipients, passing over those somebody else has, and writes messages and recipients
-in one transaction: whatever is killed, a recipient either waits or has a message with the key
-``broadcast:<broadcast>:<contact>``, which can be queued once only.
+locks waiting recipients after their contacts, passing over those somebody else has, and writes
+messages and recipients in one transaction: whatever is killed, a recipient either waits or has a
+message with the key ``broadcast:<broadcast>:<contact>``, which can be queued once only.
 """
 
 from __future__ import annotations
@@ -69,6 +69,10 @@ CROSS JOIN LATERAL (
     FROM campaigns_recipient AS due
     WHERE due.broadcast_id = turn.broadcast_id AND due.account_id = turn.account_id
       AND due.state = 'waiting' AND due.due_at <= %(now)s
+      -- Contacts are locked first. Who is being merged or deleted is left to the next round.
+      AND (due.contact_id IS NULL OR EXISTS (
+          SELECT FROM whatsapp_contact AS person
+          WHERE person.id = due.contact_id FOR KEY SHARE SKIP LOCKED))
     ORDER BY due.due_at, due.id LIMIT turn.room
     FOR UPDATE SKIP LOCKED
 ) AS recipient

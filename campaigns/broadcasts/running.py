@@ -1,9 +1,9 @@
 """Starting, pausing and ending a broadcast: the one writer of its state.
 
-Locks: broadcast, then recipients, then messages (by conditional statements only). Planning holds
-the broadcast shared while it queues, so a pause that has committed is the end of queueing; a
-receiver that finds a message queued *again* holds it shared, too (tracking.py). A pause takes the
-broadcast alone, waits for both, and then holds back whatever is queued.
+Locks: broadcast, contacts (shared), recipients, then messages (by conditional statements only).
+Planning holds the broadcast shared while it queues, so a pause that has committed is the end of
+queueing; a receiver that finds a message queued *again* holds it shared, too (tracking.py). A pause
+takes the broadcast alone, waits for both, and then holds back whatever is queued.
 """
 
 from __future__ import annotations
@@ -122,19 +122,34 @@ def _begin(broadcast: Broadcast, *, actor: Actor, now: datetime) -> None:
 
 
 def _freeze(broadcast: Broadcast, *, now: datetime) -> int:
-    """Write the ledger, in one statement; returns the number of recipients."""
+    """Write the ledger, in one statement; returns the number of recipients.
+
+    Contacts are held from before they are written down: one that is being merged or deleted is
+    waited for, and is no recipient. Who it was merged into may be chosen only then: once more.
+    """
     chosen, params = chosen_people(broadcast)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            INSERT INTO campaigns_recipient
-                (broadcast_id, contact_id, account_id, language, state, reason, due_at)
-            SELECT %s, contact_id, account_id, '', 'waiting', '', %s FROM ({chosen}) AS chosen
-            ORDER BY contact_id ON CONFLICT (broadcast_id, contact_id) DO NOTHING
-            """,  # noqa: S608  the query is Django's
-            [broadcast.pk, broadcast.starts_at or now, *params],
-        )
-        frozen = int(cursor.rowcount)
+    frozen, lost = 0, True
+    while lost:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"""
+                WITH chosen AS MATERIALIZED ({chosen}), there AS MATERIALIZED (
+                    SELECT chosen.contact_id, chosen.account_id FROM chosen
+                    JOIN whatsapp_contact AS contact ON contact.id = chosen.contact_id
+                    ORDER BY contact.id FOR KEY SHARE OF contact
+                ), frozen AS (
+                    INSERT INTO campaigns_recipient
+                        (broadcast_id, contact_id, account_id, language, state, reason, due_at)
+                    SELECT %s, contact_id, account_id, '', 'waiting', '', %s FROM there
+                    ON CONFLICT (broadcast_id, contact_id) DO NOTHING RETURNING 1
+                )
+                SELECT (SELECT count(*) FROM frozen),
+                       (SELECT count(*) FROM chosen) > (SELECT count(*) FROM there)
+                """,  # noqa: S608  the query is Django's
+                [*params, broadcast.pk, broadcast.starts_at or now],
+            )
+            more, lost = cursor.fetchone()
+        frozen += more
     if broadcast.clock == Broadcast.Clock.RECIPIENT:
         _by_own_clock(broadcast)
     return frozen

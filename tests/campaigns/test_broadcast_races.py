@@ -9,14 +9,15 @@ import sys
 import pytest
 
 from accounts import deadlocks
+from campaigns import people as personal
 from campaigns.broadcasts import queueing, running
 from campaigns.models import Recipient
 from demo import processes
 from tests.campaigns.conftest import move, to_sending
 from tests.factories import NOW, make_account, make_broadcast, make_contact, make_tenant
-from tests.races import together
-from whatsapp import contacts, outbox
-from whatsapp.models import Message
+from tests.races import behind, together
+from whatsapp import contacts, identities, outbox
+from whatsapp.models import Contact, Message
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -129,3 +130,77 @@ def test_a_planner_that_is_killed_skips_and_repeats_nobody(where):
     queueing.plan(now=now)
     assert Message.objects.count() == 15
     assert set(Message.objects.values_list("contact_id", flat=True)) == {p.pk for p in people}
+
+
+# ------------------------------------------------- people who become one, or go, as it begins
+
+
+@pytest.fixture
+def draft():
+    """To everybody who is not tagged ``no``."""
+    return make_broadcast(accounts=[make_account(make_tenant())], rules={"tagsNone": ["no"]})
+
+
+@pytest.fixture
+def kept(draft):
+    return make_contact(draft.tenant)
+
+
+@pytest.fixture
+def gone(draft):
+    return make_contact(draft.tenant, phone="", lid="777@lid")
+
+
+def merge(kept, gone):
+    return identities.find_or_make(
+        tenant_id=kept.tenant_id, phone=kept.phone, lid=gone.lid, source="inbound", now=NOW
+    )
+
+
+def start(draft):
+    return lambda: running.start(draft, now=NOW)
+
+
+def written_to():
+    queueing.plan(now=NOW)
+    return list(Message.objects.order_by("contact").values_list("contact", flat=True))
+
+
+def test_two_who_become_one_person_while_it_begins_get_it_once(draft, kept, gone):
+    behind(lambda: merge(kept, gone), start(draft))
+    assert draft.recipients.count() == 1
+    assert written_to() == [kept.pk]
+
+
+def test_whom_only_the_merged_row_brings_in_gets_it_too(draft, kept, gone):
+    """By its tags the person is in the segment once they are one, and was not before."""
+    Contact.objects.filter(pk=kept.pk).update(source="group")
+    contacts.record_basis(gone, basis="consent", note="asked us", how="hand", now=NOW)
+    behind(lambda: merge(kept, gone), start(draft))
+    draft.refresh_from_db()
+    assert (draft.state, draft.total) == ("running", 1)
+    assert written_to() == [kept.pk]
+
+
+def test_who_becomes_one_person_after_it_began_gets_it_once(draft, kept, gone):
+    behind(start(draft), lambda: merge(kept, gone))
+    assert written_to() == [kept.pk]
+    assert draft.recipients.get(contact=None).reason == "merged"
+
+
+def test_whose_data_is_deleted_while_it_begins_gets_nothing_and_keeps_nobody_waiting(draft, kept):
+    other = make_contact(draft.tenant)
+    behind(lambda: personal.delete(draft.tenant, kept.phone, now=NOW), start(draft))
+    assert written_to() == [other.pk]
+
+
+def test_two_who_become_one_while_it_is_planned_get_it_once_and_nobody_waits_in_a_circle():
+    for n in range(8):
+        draft = make_broadcast(accounts=[make_account(make_tenant())])
+        kept = make_contact(draft.tenant)
+        gone = make_contact(draft.tenant, phone="", lid=f"{n}@lid")
+        running.start(draft, now=NOW)
+        together(lambda: queueing.plan(now=NOW), lambda k=kept, g=gone: merge(k, g))
+        queueing.plan(now=NOW)
+        theirs = Message.objects.filter(contact=kept)
+        assert theirs.filter(state="queued").count() == 1
