@@ -8,11 +8,13 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, ClassVar, Self
+from typing import BinaryIO, ClassVar, Generic, Self, TypeVar
 
 from accounts.findings import Finding
+
+R = TypeVar("R")
 
 PIECE = 1 << 20
 LONGEST_LINE = 1 << 20  # characters; a name and a phone are not a megabyte
@@ -36,17 +38,19 @@ class BadFile(ValueError):
     """The file as a whole cannot be used; the message says why and what to do."""
 
 
-class CsvTable:
+class CsvTable(Generic[R]):
     """A table whose header names its columns. `file` must be seekable; `name` is for messages.
 
+    `row` makes a row of its number and its texts: ``row(row=2, phone="…", name="…")``.
     `BadFile` is raised by the constructor for what concerns the encoding and the header, and by
-    `records` for what shows later.
+    `rows` for what shows later.
     """
 
     source = "csv"
     required: ClassVar[Sequence[str]] = ()
     optional: ClassVar[Sequence[str]] = ()
     holds: ClassVar[str] = "rows"
+    row: Callable[..., R]
 
     def __init__(self, file: BinaryIO, *, name: str = "the file") -> None:
         self.name = name
@@ -77,7 +81,16 @@ class CsvTable:
         """What there is to say about the file as a whole, as warnings with row 0 or 1."""
         return list(self._notes)
 
-    def records(self) -> Iterator[tuple[int, dict[str, str]] | Finding]:
+    def rows(self) -> Iterator[R | Finding]:
+        """Every row; a `Finding` says why there is none."""
+        for record in self._records():
+            if isinstance(record, Finding):
+                yield record
+            else:
+                number, texts = record
+                yield self.row(row=number, **texts)
+
+    def _records(self) -> Iterator[tuple[int, dict[str, str]] | Finding]:
         """Row number, as spreadsheets count, and texts by column; or why there is no such row."""
         records = self._raw()
         next(records)

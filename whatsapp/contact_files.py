@@ -53,20 +53,13 @@ class Row:
     opted_out: str = ""
 
 
-class ContactTable(CsvTable):
+class ContactTable(CsvTable[Row]):
     """Contacts from a CSV file."""
 
     required = REQUIRED
     optional = OPTIONAL
     holds = "contacts"
-
-    def rows(self) -> Iterator[Row | Finding]:
-        for record in self.records():
-            if isinstance(record, Finding):
-                yield record
-            else:
-                number, texts = record
-                yield Row(row=number, **texts)
+    row = Row
 
 
 class _Refused(Exception):

@@ -23,7 +23,7 @@ from django.utils.translation import ngettext
 from accounts.activity import Verb, actor_of
 from accounts.console import ConsoleAdmin, TenantScoped, action, display
 from campaigns import authoring, explaining, packages, readiness, rendering, texts
-from campaigns.admin import calendar, imports
+from campaigns.admin import calendar, text_imports
 from campaigns.admin.grid import GridForm, ReferralForm, people
 from campaigns.forecasts import PlannedMessage
 from campaigns.models import Campaign, Referral, Step, Target
@@ -216,7 +216,7 @@ class CampaignAdmin(TenantScoped, ConsoleAdmin):
         icon="upload_file",
     )
     def import_texts(self, request: HttpRequest) -> HttpResponse:
-        return imports.import_texts(request, self)
+        return text_imports.import_texts(request, self)
 
     @action(description=_("Export"), url_path="export", permissions=["view"], icon="download")
     def export(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.urls import path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -23,12 +22,13 @@ from accounts.console import (
     confirmed,
     display,
 )
-from accounts.exports import stream_csv
+from accounts.exports import csv_answer
 from accounts.forms import OfCompany
-from accounts.import_pages import download_report
+from accounts.import_pages import ImportsCsv
 from campaigns import exits, holds
-from campaigns.admin import imports
+from campaigns.csv_source import CsvSource
 from campaigns.models import Payment, Referral, Referrer
+from campaigns.referrals import import_rows
 from campaigns.rows import OPTIONAL, REQUIRED
 
 COLUMNS = (*REQUIRED, *OPTIONAL)
@@ -119,7 +119,7 @@ FROM_IMPORTS = [
 
 
 @admin.register(Referral)
-class ReferralAdmin(TenantScoped, ConsoleAdmin):
+class ReferralAdmin(ImportsCsv, TenantScoped, ConsoleAdmin):
     list_display = [
         "external_id", "name", "phone", "referrer", "language", "registered_at", "paid_at",
         "skipped_reason",
@@ -129,7 +129,10 @@ class ReferralAdmin(TenantScoped, ConsoleAdmin):
     search_fields = ["=external_id", "^name", "^phone"]
     ordering = ["-id"]
     actions = ["mark_paid", "export_csv"]
-    actions_list = ["import_csv"]
+    import_title = _("Import referrals")
+    import_table = CsvSource
+    import_row = "referral"
+    import_rows = staticmethod(partial(import_rows, source=CsvSource.source))
     if_empty = _("No referral has come in yet: import a CSV file, or push them over the API.")
     if_empty_page = "admin:campaigns_referral_import_csv"
     # A corrected phone number changes who is followed: an import does that as one transaction.
@@ -167,39 +170,13 @@ class ReferralAdmin(TenantScoped, ConsoleAdmin):
         self.message_user(request, _("Saved."), messages.SUCCESS)
         return None
 
-    # ------------------------------------------------------------------------- in and out
-
-    @action(
-        description=_("Import CSV"),
-        url_path="import-csv",
-        permissions=["change"],
-        icon="upload_file",
-    )
-    def import_csv(self, request: HttpRequest) -> HttpResponse:
-        return imports.import_referrals(request, self)
-
     @action(description=_("Export as CSV"), permissions=["view"])
     def export_csv(self, request: HttpRequest, rows: QuerySet[Referral]) -> HttpResponseBase:  # noqa: ARG002
         """The chosen rows, in the columns that an import takes."""
         chosen = rows.order_by("pk").select_related("referrer")
-        answer = StreamingHttpResponse(
-            stream_csv(COLUMNS, map(_exported, chosen.iterator(chunk_size=2000))),
-            content_type="text/csv; charset=utf-8",
+        return csv_answer(
+            "referrals.csv", COLUMNS, map(_exported, chosen.iterator(chunk_size=2000))
         )
-        answer["Content-Disposition"] = 'attachment; filename="referrals.csv"'
-        return answer
-
-    def get_urls(self) -> list[Any]:
-        report = self.admin_site.admin_view(self.report)
-        return [
-            path("import-report/", report, name="campaigns_referral_report"),
-            *super().get_urls(),
-        ]
-
-    def report(self, request: HttpRequest) -> HttpResponseBase:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        return download_report(request)
 
 
 def _exported(referral: Referral) -> list[object]:

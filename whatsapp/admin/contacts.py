@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
-import tempfile
 from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
-from django.core.files.base import File
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from django.urls import path, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.translation import gettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 
-from accounts import uploads
 from accounts.activity import Verb, actor_of, record
 from accounts.console import (
     ConsoleAdmin,
@@ -32,19 +28,8 @@ from accounts.console import (
     confirmed,
     display,
 )
-from accounts.exports import stream_csv
-from accounts.import_pages import (
-    MAX_UPLOAD,
-    Chosen,
-    ImportForm,
-    again,
-    chosen,
-    download_report,
-    page,
-    report_writer,
-    shown,
-)
-from accounts.tables import BadFile
+from accounts.exports import csv_answer
+from accounts.import_pages import ImportsCsv
 from whatsapp import contact_files, contacts
 from whatsapp.admin.contact_forms import (
     BasisForm,
@@ -88,7 +73,7 @@ class ConsentInline(ReadOnly, ConsoleTabularInline):
 
 
 @admin.register(Contact)
-class ContactAdmin(TenantScoped, ConsoleAdmin):
+class ContactAdmin(ImportsCsv, TenantScoped, ConsoleAdmin):
     form = ContactForm
     list_display = [
         "who", "name", "tenant", "tags_shown", "source", "may_be_written_to", "engagement",
@@ -99,7 +84,10 @@ class ContactAdmin(TenantScoped, ConsoleAdmin):
     search_help_text = _("How a name or a number begins: Zoé, 06 39 98 …, +33 6 39")
     ordering = ["-id"]
     actions = ["tag", "record_basis", "withdraw_basis", "opt_out", "opt_in", "export_csv"]
-    actions_list = ["import_csv"]
+    import_title = _("Import contacts")
+    import_table = contact_files.ContactTable
+    import_row = "phone"
+    import_rows = staticmethod(contact_files.import_rows)
     if_empty = _("Nobody is known yet: import a CSV file, or discover an account’s groups.")
     if_empty_page = "admin:whatsapp_contact_import_csv"
     inlines = [ConsentInline]
@@ -317,8 +305,6 @@ class ContactAdmin(TenantScoped, ConsoleAdmin):
         back = back_to_page(self, request)
         return HttpResponseRedirect(back) if back else None
 
-    # ---------------------------------------------------------------------- in and out
-
     @action(description=_("Export as CSV"), permissions=["view"])
     def export_csv(self, request: HttpRequest, rows: QuerySet[Contact]) -> HttpResponseBase:
         """The chosen rows; their columns can be imported again."""
@@ -331,84 +317,7 @@ class ContactAdmin(TenantScoped, ConsoleAdmin):
                 detail={"contacts": rows.filter(tenant=tenant_id).count()},
                 now=now,
             )
-        return StreamingHttpResponse(
-            stream_csv(contact_files.HEADER, contact_files.exported(rows)),
-            content_type="text/csv; charset=utf-8",
-            headers={"Content-Disposition": 'attachment; filename="contacts.csv"'},
-        )
-
-    @action(
-        description=_("Import CSV"),
-        url_path="import-csv",
-        permissions=["change"],
-        icon="upload_file",
-    )
-    def import_csv(self, request: HttpRequest) -> HttpResponse:
-        posted = request.method == "POST"
-        form = ImportForm(
-            request.POST if posted and "token" not in request.POST else None,
-            request.FILES or None,
-            request=request,
-            accept=".csv,text/csv",
-            largest=MAX_UPLOAD,
-        )
-        if posted:
-            try:
-                with chosen(request, form) as given:
-                    if given is not None:
-                        return self._import(request, given)
-            except uploads.Gone:
-                return again(request, self)
-            except BadFile as error:
-                form.add_error("file", str(error))
-        template = "admin/whatsapp/contact/import.html"
-        return page(request, self, template, form=form, title=_("Import contacts"))
-
-    def _import(self, request: HttpRequest, given: Chosen) -> HttpResponse:
-        dry_run = request.POST.get("confirmed") != "yes"
-        source = contact_files.ContactTable(given.upload.file, name=given.upload.name)
-        user_id = request.user.pk or 0
-        with tempfile.TemporaryFile() as table:
-            write = report_writer(table, subject="phone")  # without it the table is closed
-            report = contact_files.import_rows(
-                given.tenant,
-                source.rows(),
-                now=timezone.now(),
-                told=write,
-                dry_run=dry_run,
-                actor=actor_of(request),
-            )
-            token = uploads.keep(
-                File(table),
-                name=f"report of {given.upload.name}.csv",
-                user_id=user_id,
-                tenant_id=given.tenant.pk,
-            )
-        if not dry_run:
-            uploads.forget(given.token, user_id=user_id)
-        return page(
-            request,
-            self,
-            "admin/whatsapp/contact/import_report.html",
-            title=(_("Dry run of %s") if dry_run else _("Import of %s")) % given.upload.name,
-            dry_run=dry_run,
-            token=given.token,
-            tenant=given.tenant,
-            report_address=f"{reverse('admin:whatsapp_contact_report')}?token={token}",
-            **shown(source, report),
-        )
-
-    def get_urls(self) -> list[Any]:
-        report = self.admin_site.admin_view(self.report)
-        return [
-            path("import-report/", report, name="whatsapp_contact_report"),
-            *super().get_urls(),
-        ]
-
-    def report(self, request: HttpRequest) -> HttpResponseBase:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        return download_report(request)
+        return csv_answer("contacts.csv", contact_files.HEADER, contact_files.exported(rows))
 
 
 def _given(request: HttpRequest) -> Any:

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from accounts import activity, phones
 from accounts.activity import Verb
 from accounts.bodies import Paging, page, paged, read
-from accounts.exports import stream_csv
+from accounts.exports import csv_answer
 from accounts.findings import Line
 from accounts.models import ApiKey, Membership
 from accounts.permissions import ADMINISTRATORS, EVERYBODY, WRITERS
@@ -333,11 +333,4 @@ class ContactsExportView(ContactRoute):
             detail={"contacts": rows.count()},
             now=timezone.now(),
         )
-        return StreamingHttpResponse(
-            stream_csv(contact_files.HEADER, contact_files.exported(rows)),
-            content_type="text/csv; charset=utf-8",
-            headers={
-                "Content-Disposition": 'attachment; filename="contacts.csv"',
-                "Cache-Control": "no-store",
-            },
-        )
+        return csv_answer("contacts.csv", contact_files.HEADER, contact_files.exported(rows))
