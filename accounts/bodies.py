@@ -6,7 +6,7 @@ import binascii
 from base64 import b64decode
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 from django.db.models import Model, QuerySet
@@ -16,8 +16,10 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts import phones
 from accounts.problems import Problem
 
+M = TypeVar("M", bound=Model)
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
 
@@ -96,15 +98,35 @@ def read(body: type[Body], given: Any) -> dict[str, Any]:
     return values
 
 
+def narrowed(
+    rows: QuerySet[M], wishes: Mapping[str, Any], lookups: Mapping[str, str]
+) -> QuerySet[M]:
+    """Those of `rows` that have what was wished; `lookups` is a lookup for each name of a wish."""
+    return rows.filter(
+        **{lookup: wishes[name] for name, lookup in lookups.items() if name in wishes}
+    )
+
+
+def phone_of(text: str, field: str, region: str) -> str:
+    """E.164 of what somebody wrote in a field. Raises `Problem`."""
+    try:
+        return phones.parse(text, region=region)
+    except phones.BadPhone as error:
+        raise Problem.of_field(field, error.code, str(error)) from error
+
+
 def page(
     request: Request,
     rows: QuerySet[Any, Model],
     answer: type[serializers.BaseSerializer[Any]],
     *,
-    size: int,
+    size: int | None = None,
 ) -> Response:
-    """One page of `rows` as ``{"next": address or null, "previous": …, "results": […]}``."""
-    pages = _Newest(size)
+    """One page of `rows` as ``{"next": address or null, "previous": …, "results": […]}``.
+
+    Without `size` the query is a `Paging` and nothing else.
+    """
+    pages = _Newest(size or read(Paging, request.query_params)["pageSize"])
     found = pages.paginate_queryset(rows, request)
     return pages.get_paginated_response(answer(found, many=True).data)
 

@@ -19,6 +19,7 @@ from accounts import activity, api_keys
 from accounts.activity import Verb, actor_of
 from accounts.console import (
     ConsoleAdmin,
+    MixinBase,
     QuestionFilter,
     TenantScoped,
     action,
@@ -50,8 +51,20 @@ def secret_page(model_admin: Any, request: HttpRequest, key: Any) -> HttpRespons
     return response
 
 
+class MadeWithSecret(MixinBase):
+    """Whoever adds a row sees its `issued_secret` at once, and never again."""
+
+    def response_add(
+        self,
+        request: HttpRequest,
+        obj: Any,
+        post_url_continue: str | None = None,  # noqa: ARG002
+    ) -> HttpResponse:
+        return secret_page(self, request, obj)
+
+
 @admin.register(ServiceKey)
-class ServiceKeyAdmin(TenantScoped, ConsoleAdmin):
+class ServiceKeyAdmin(MadeWithSecret, TenantScoped, ConsoleAdmin):
     list_display = ["name", "key_id", "tenant", "active", "last_used_at", "created_at"]
     list_filter = ["active"]
     list_select_related = ["tenant"]
@@ -83,14 +96,6 @@ class ServiceKeyAdmin(TenantScoped, ConsoleAdmin):
         )
         obj.pk, obj.key_id = issued.pk, issued.key_id
         obj.issued_secret = secret
-
-    def response_add(
-        self,
-        request: HttpRequest,
-        obj: Any,
-        post_url_continue: str | None = None,  # noqa: ARG002
-    ) -> HttpResponse:
-        return secret_page(self, request, obj)
 
 
 class KeyStates(QuestionFilter):
@@ -134,7 +139,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at r
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(TenantScoped, ConsoleAdmin):
+class ApiKeyAdmin(MadeWithSecret, TenantScoped, ConsoleAdmin):
     """Issued with its text on one page, revoked for ever, never changed or deleted."""
 
     list_display = ["name", "key_id", "tenant", "state", "role", "last_used_at", "created_at"]
@@ -185,14 +190,6 @@ class ApiKeyAdmin(TenantScoped, ConsoleAdmin):
             now=timezone.now(),
         )
         obj.pk, obj.key_id, obj.issued_secret = issued.pk, issued.key_id, text
-
-    def response_add(
-        self,
-        request: HttpRequest,
-        obj: Any,
-        post_url_continue: str | None = None,  # noqa: ARG002
-    ) -> HttpResponse:
-        return secret_page(self, request, obj)
 
     @action(description=_("Revoke …"), permissions=["view"])
     def revoke(self, request: HttpRequest, rows: QuerySet[ApiKey]) -> HttpResponse | None:

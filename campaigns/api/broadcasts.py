@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.bodies import page, paged, read
+from accounts.bodies import narrowed, page, paged, read
 from accounts.problems import FieldError, Problem
 from campaigns.api import broadcast_examples as examples
 from campaigns.api import broadcast_wording as wording
@@ -101,9 +100,8 @@ class BroadcastsView(OneBroadcast):
     )
     def get(self, request: Request) -> Response:
         asked = read(wording.BroadcastFilter, request.query_params)
-        rows: QuerySet[Broadcast] = Broadcast.objects.filter(tenant=self.tenant)
-        if "state" in asked:
-            rows = rows.filter(state=asked["state"])
+        rows = Broadcast.objects.filter(tenant=self.tenant)
+        rows = narrowed(rows, asked, {"state": "state"})
         return page(request, rows, wording.BroadcastAnswer, size=asked["pageSize"])
 
     @extend_schema(
@@ -223,8 +221,7 @@ class BroadcastRecipientsView(OneBroadcast):
     def get(self, request: Request, pk: int) -> Response:
         asked = read(wording.RecipientFilter, request.query_params)
         rows = self.broadcast(pk).recipients.select_related("contact", "message")
-        if "state" in asked:
-            rows = rows.filter(state=asked["state"])
+        rows = narrowed(rows, asked, {"state": "state"})
         return page(request, rows, wording.RecipientAnswer, size=asked["pageSize"])
 
 

@@ -15,10 +15,10 @@ from accounts.bodies import Paging, page, paged, read
 from accounts.models import ApiKey, Membership
 from accounts.permissions import ADMINISTRATORS, EVERYBODY
 from accounts.problems import FieldError, Problem
-from accounts.routes import TenantRoute
 from campaigns import authoring, previews, readiness
 from campaigns.api import content_examples as examples
 from campaigns.api import wording
+from campaigns.api.routes import CampaignsRoute
 from campaigns.models import Campaign, Referral, Step, Template
 from whatsapp.api.contents import media_of
 
@@ -26,24 +26,10 @@ Scope = ApiKey.Scope
 LANGUAGE = OpenApiParameter("language", str, OpenApiParameter.PATH, description="fr, en, pt-br")
 
 
-class ContentRoute(TenantRoute):
+class ContentRoute(CampaignsRoute):
     """A route about what is said: everybody reads, owners and managers write."""
 
-    roles = {
-        "GET": EVERYBODY,
-        "POST": ADMINISTRATORS,
-        "PUT": ADMINISTRATORS,
-        "PATCH": ADMINISTRATORS,
-        "DELETE": ADMINISTRATORS,
-    }
-    scopes = {
-        "GET": Scope.CAMPAIGNS_READ,
-        "POST": Scope.CAMPAIGNS_WRITE,
-        "PUT": Scope.CAMPAIGNS_WRITE,
-        "PATCH": Scope.CAMPAIGNS_WRITE,
-        "DELETE": Scope.CAMPAIGNS_WRITE,
-    }
-    calls_per_minute = {"GET": 100, "POST": 60, "PUT": 60, "PATCH": 60, "DELETE": 60}
+    roles = {"GET": EVERYBODY, **CampaignsRoute.roles}
 
     def steps(self) -> QuerySet[Step]:
         templates = Template.objects.select_related("media").order_by("language")
@@ -87,9 +73,8 @@ class CampaignsView(ContentRoute):
         examples=examples.CAMPAIGNS,
     )
     def get(self, request: Request) -> Response:
-        size = read(Paging, request.query_params)["pageSize"]
         rows = Campaign.objects.filter(tenant=self.tenant)
-        return page(request, rows, wording.CampaignAnswer, size=size)
+        return page(request, rows, wording.CampaignAnswer)
 
     @extend_schema(
         summary="Make a campaign",

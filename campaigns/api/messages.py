@@ -9,14 +9,14 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.bodies import page, paged, read
+from accounts.bodies import narrowed, page, paged, phone_of, read
 from accounts.permissions import EVERYBODY, WRITERS
 from accounts.problems import FieldError, Problem
 from campaigns.api import answers, examples
 from whatsapp import messages, outbox
 from whatsapp.api.accounts import AccountRoute, Scope
 from whatsapp.api.contents import content_of, due_at_of
-from whatsapp.api.sending import IDEMPOTENCY_KEY, key_of, phone_of, queued_message, quoted_of
+from whatsapp.api.sending import IDEMPOTENCY_KEY, key_of, queued_message, quoted_of
 from whatsapp.contents import CannotSend
 from whatsapp.models import Account, Group, Message
 
@@ -75,9 +75,7 @@ class MessagesView(MessageRoute):
             "since": "created_at__gte",
             "until": "created_at__lt",
         }
-        rows = self.messages().filter(
-            **{lookup: wishes[name] for name, lookup in lookups.items() if name in wishes}
-        )
+        rows = narrowed(self.messages(), wishes, lookups)
         if states := wishes.get("state"):
             rows = rows.filter(state__in=states)
         if wishes["scheduled"] is not None:

@@ -14,11 +14,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import phones
-from accounts.bodies import Body, read
+from accounts.bodies import Body, phone_of, read
 from accounts.models import ApiKey
 from accounts.permissions import ADMINISTRATORS
-from accounts.problems import Problem
 from accounts.routes import TenantRoute
 from campaigns import people
 from campaigns.api import examples
@@ -87,10 +85,7 @@ class PersonRoute(TenantRoute):
         given = read(Person, request.data)
         if "lid" in given:
             return str(given["lid"])
-        try:
-            return phones.parse(given["phone"], region=self.tenant.region)
-        except phones.BadPhone as error:
-            raise Problem.of_field("phone", error.code, str(error)) from error
+        return phone_of(given["phone"], "phone", self.tenant.region)
 
 
 @extend_schema(tags=["people"])

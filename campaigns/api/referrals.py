@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.activity import Actor, actor_of
-from accounts.bodies import page, paged, read
+from accounts.bodies import narrowed, page, paged, phone_of, read
 from accounts.models import Tenant
 from accounts.permissions import ADMINISTRATORS, EVERYBODY
 from accounts.routes import BulkJson, ServiceRoute
@@ -22,7 +22,6 @@ from campaigns import pushes
 from campaigns.api import answers, examples
 from campaigns.models import Referral
 from whatsapp.api.accounts import AccountRoute, Scope
-from whatsapp.api.sending import phone_of
 
 # Names of the API -> names of a row.
 ROW_FIELDS = {
@@ -62,11 +61,8 @@ class ReferralsView(ReferralRoute):
     )
     def get(self, request: Request) -> Response:
         wishes = read(answers.ReferralFilter, request.query_params)
-        rows = self.referrals()
-        if external_id := wishes.get("externalId"):
-            rows = rows.filter(external_id=external_id)
-        if referrer := wishes.get("referrer"):
-            rows = rows.filter(referrer__external_id=referrer)
+        lookups = {"externalId": "external_id", "referrer": "referrer__external_id"}
+        rows = narrowed(self.referrals(), wishes, lookups)
         if phone := wishes.get("phone"):
             rows = rows.filter(phone=phone_of(phone, "phone", self.tenant.region))
         if wishes["paid"] is not None:

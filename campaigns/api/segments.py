@@ -12,10 +12,10 @@ from accounts.bodies import Paging, page, paged, read
 from accounts.models import ApiKey, Membership
 from accounts.permissions import ADMINISTRATORS
 from accounts.problems import Problem
-from accounts.routes import TenantRoute
 from campaigns import segments
 from campaigns.api import broadcast_examples as examples
 from campaigns.api import broadcast_wording as wording
+from campaigns.api.routes import CampaignsRoute
 from campaigns.models import Segment
 
 Scope = ApiKey.Scope
@@ -23,24 +23,10 @@ Scope = ApiKey.Scope
 READERS = ADMINISTRATORS | {Membership.Role.VIEWER.value}
 
 
-class BroadcastRoute(TenantRoute):
+class BroadcastRoute(CampaignsRoute):
     """A route about broadcasts or segments: viewers read, owners and managers write."""
 
-    roles = {
-        "GET": READERS,
-        "POST": ADMINISTRATORS,
-        "PUT": ADMINISTRATORS,
-        "PATCH": ADMINISTRATORS,
-        "DELETE": ADMINISTRATORS,
-    }
-    scopes = {
-        "GET": Scope.CAMPAIGNS_READ,
-        "POST": Scope.CAMPAIGNS_WRITE,
-        "PUT": Scope.CAMPAIGNS_WRITE,
-        "PATCH": Scope.CAMPAIGNS_WRITE,
-        "DELETE": Scope.CAMPAIGNS_WRITE,
-    }
-    calls_per_minute = {"GET": 100, "POST": 60, "PUT": 60, "PATCH": 60, "DELETE": 60}
+    roles = {"GET": READERS, **CampaignsRoute.roles}
 
 
 def _problem(error: segments.BadRules | segments.NameTaken) -> Problem:
@@ -59,9 +45,8 @@ class SegmentsView(BroadcastRoute):
         examples=examples.SEGMENTS,
     )
     def get(self, request: Request) -> Response:
-        size = read(Paging, request.query_params)["pageSize"]
         rows = Segment.objects.filter(tenant=self.tenant)
-        return page(request, rows, wording.SegmentAnswer, size=size)
+        return page(request, rows, wording.SegmentAnswer)
 
     @extend_schema(
         summary="Make a segment",

@@ -11,7 +11,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.bodies import page, paged, read
+from accounts.bodies import narrowed, page, paged, read
 from accounts.permissions import WRITERS
 from accounts.problems import FieldError, Problem
 from campaigns import explaining, targets
@@ -78,9 +78,7 @@ class TargetsView(TargetRoute):
             "account": "account",
             "referral": "referral__external_id",
         }
-        rows = self.targets().filter(
-            **{lookup: wishes[name] for name, lookup in lookups.items() if name in wishes}
-        )
+        rows = narrowed(self.targets(), wishes, lookups)
         if wishes["paused"] is not None:
             rows = rows.filter(paused_at__isnull=not wishes["paused"])
         if wishes["due"] is not None:

@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accounts.activity import actor_of
-from accounts.admin.keys import secret_page
+from accounts.admin.keys import MadeWithSecret, secret_page
 from accounts.console import (
     ConsoleAdmin,
     QuestionFilter,
@@ -62,7 +62,7 @@ class EndpointQuestions(QuestionFilter):
 
 
 @admin.register(WebhookEndpoint)
-class WebhookEndpointAdmin(TenantScoped, ConsoleAdmin):
+class WebhookEndpointAdmin(MadeWithSecret, TenantScoped, ConsoleAdmin):
     list_display = ["name", "url", "tenant", "health", "created_at"]
     list_filter = [EndpointQuestions, "tenant"]
     list_select_related = ["tenant"]
@@ -122,14 +122,6 @@ class WebhookEndpointAdmin(TenantScoped, ConsoleAdmin):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for endpoint in queryset:
             self.delete_model(request, endpoint)
-
-    def response_add(
-        self,
-        request: HttpRequest,
-        obj: Any,
-        post_url_continue: str | None = None,  # noqa: ARG002
-    ) -> HttpResponse:
-        return secret_page(self, request, obj)
 
     @action(description=_("Send a test event"), permissions=["view"])
     def try_out(self, request: HttpRequest, rows: QuerySet[WebhookEndpoint]) -> None:

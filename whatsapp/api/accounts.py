@@ -14,7 +14,7 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.bodies import page, paged, read
+from accounts.bodies import narrowed, page, paged, read
 from accounts.models import ApiKey, Membership, User
 from accounts.permissions import ADMINISTRATORS, EVERYBODY, WRITERS
 from accounts.problems import Problem
@@ -104,11 +104,7 @@ class AccountsView(AccountRoute):
 
 def filtered(rows: QuerySet[Account], wishes: dict[str, Any]) -> QuerySet[Account]:
     """Those that an `answers.AccountFilter` asks for."""
-    if status := wishes.get("status"):
-        rows = rows.filter(status=status)
-    if owner := wishes.get("owner"):
-        rows = rows.filter(owner__username=owner)
-    return rows
+    return narrowed(rows, wishes, {"status": "status", "owner": "owner__username"})
 
 
 @extend_schema(tags=["accounts"])

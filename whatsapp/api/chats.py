@@ -13,7 +13,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.bodies import Body, Paging, page, paged, read
+from accounts.bodies import Body, Paging, narrowed, page, paged, phone_of, read
 from accounts.permissions import EVERYBODY, WRITERS
 from accounts.problems import Problem
 from whatsapp import chats
@@ -23,7 +23,6 @@ from whatsapp.api.media import MediaAnswer
 from whatsapp.api.sending import (
     IDEMPOTENCY_KEY,
     key_of,
-    phone_of,
     queued_message,
     quoted_of,
 )
@@ -192,9 +191,7 @@ class ChatsView(ChatRoute):
     )
     def get(self, request: Request) -> Response:
         wishes = read(ChatFilter, request.query_params)
-        rows = self.chats()
-        if account := wishes.get("account"):
-            rows = rows.filter(account=account)
+        rows = narrowed(self.chats(), wishes, {"account": "account"})
         if contact := wishes.get("contact"):
             rows = rows.filter(contact__phone=phone_of(contact, "contact", self.tenant.region))
         if wishes["unread"] is not None:

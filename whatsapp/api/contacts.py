@@ -16,7 +16,7 @@ from rest_framework.response import Response
 
 from accounts import activity, phones
 from accounts.activity import Verb
-from accounts.bodies import Paging, page, paged, read
+from accounts.bodies import Paging, narrowed, page, paged, phone_of, read
 from accounts.exports import csv_answer
 from accounts.findings import Line
 from accounts.models import ApiKey, Membership
@@ -77,25 +77,20 @@ class ContactsView(ContactRoute):
         return page(request, rows, answers.ContactAnswer, size=wishes["pageSize"])
 
     def _found(self, rows: QuerySet[Contact], wishes: dict[str, Any]) -> QuerySet[Contact]:
-        for name, lookup in (
-            ("source", "source"),
-            ("language", "language"),
-            ("engagementFrom", "engagement__gte"),
-            ("engagementTo", "engagement__lte"),
-            ("search", "name__istartswith"),
-        ):
-            if name in wishes:
-                rows = rows.filter(**{lookup: wishes[name]})
+        lookups = {
+            "source": "source",
+            "language": "language",
+            "engagementFrom": "engagement__gte",
+            "engagementTo": "engagement__lte",
+            "search": "name__istartswith",
+        }
+        rows = narrowed(rows, wishes, lookups)
         if wishes.get("tag"):
             rows = rows.filter(tags__contains=[wishes["tag"]])
         if "group" in wishes:
             rows = rows.filter(memberships__group=wishes["group"], memberships__left_at=None)
-        if wishes.get("phone"):
-            try:
-                number = phones.parse(wishes["phone"], region=self.tenant.region)
-            except phones.BadPhone as error:
-                raise Problem.of_field("phone", error.code, str(error)) from error
-            rows = rows.filter(phone=number)
+        if phone := wishes.get("phone"):
+            rows = rows.filter(phone=phone_of(phone, "phone", self.tenant.region))
         free = Q(pk__in=Contact.objects.filter(tenant=self.tenant).may_be_written_to())
         match wishes.get("obstacle"):
             case "none":
@@ -244,9 +239,8 @@ class ContactConsentView(ContactRoute):
         examples=examples.CONSENT,
     )
     def get(self, request: Request, pk: int) -> Response:
-        wishes = read(Paging, request.query_params)
         rows = ConsentEntry.objects.filter(contact=self.contact(pk))
-        return page(request, rows, answers.ConsentAnswer, size=wishes["pageSize"])
+        return page(request, rows, answers.ConsentAnswer)
 
 
 @extend_schema(tags=["contacts"])

@@ -12,7 +12,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.bodies import Body, Paging, page, paged, read
+from accounts.bodies import Body, Paging, narrowed, page, paged, read
 from accounts.examples import a_page, answer, body
 from accounts.models import ApiKey
 from accounts.permissions import EVERYBODY, WRITERS
@@ -222,15 +222,13 @@ class GroupsView(GroupRoute):
     )
     def get(self, request: Request) -> Response:
         wishes = read(GroupFilter, request.query_params)
-        rows = self.groups()
-        for name, lookup in (
-            ("account", "account"),
-            ("role", "role"),
-            ("region", "region__iexact"),
-            ("search", "subject__icontains"),
-        ):
-            if name in wishes:
-                rows = rows.filter(**{lookup: wishes[name]})
+        lookups = {
+            "account": "account",
+            "role": "role",
+            "region": "region__iexact",
+            "search": "subject__icontains",
+        }
+        rows = narrowed(self.groups(), wishes, lookups)
         for name, lookup in (("tag", "tags__contains"), ("segment", "segments__contains")):
             if wishes.get(name):
                 rows = rows.filter(**{lookup: [wishes[name]]})
@@ -280,9 +278,8 @@ class GroupMembersView(GroupRoute):
         examples=MEMBERS,
     )
     def get(self, request: Request, pk: int) -> Response:
-        wishes = read(Paging, request.query_params)
         rows = self.group(pk).members.select_related("contact")
-        return page(request, rows, GroupMemberAnswer, size=wishes["pageSize"])
+        return page(request, rows, GroupMemberAnswer)
 
 
 @extend_schema(tags=["groups"])

@@ -7,8 +7,8 @@ import time
 from django.conf import settings
 from django.utils import timezone
 
-from accounts import phones
 from accounts.activity import Actor
+from accounts.bodies import phone_of
 from accounts.problems import Problem
 from whatsapp import linking, pairing
 from whatsapp.models import Account
@@ -21,12 +21,7 @@ def longest_wait() -> int:
 
 def phone_to_link(account: Account, text: str | None) -> str:
     """The phone on which a code is to be typed in, E.164; empty for none. Raises `Problem`."""
-    if not text:
-        return ""
-    try:
-        return phones.parse(text, region=account.tenant.region)
-    except phones.BadPhone as error:
-        raise Problem.of_field("phoneNumber", error.code, str(error)) from error
+    return phone_of(text, "phoneNumber", account.tenant.region) if text else ""
 
 
 def code_to_type(account: Account, *, seconds: float) -> str:

@@ -18,7 +18,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.bodies import Body, Moment, Paging, page, paged, read
+from accounts.bodies import Body, Moment, Paging, narrowed, page, paged, phone_of, read
 from accounts.permissions import ADMINISTRATORS, EVERYBODY, WRITERS
 from accounts.problems import FieldError, Problem
 from whatsapp import contacts, messages, suppression
@@ -29,7 +29,6 @@ from whatsapp.api.sending import (
     IDEMPOTENCY_KEY,
     MAX_KEY,
     key_of,
-    phone_of,
     queued_message,
     refusals,
 )
@@ -210,12 +209,12 @@ class MarketingMessagesView(MarketingRoute):
     def get(self, request: Request) -> Response:
         wishes = read(MarketingFilter, request.query_params)
         lookups = {
-            "status": "state", "accountId": "account", "since": "created_at__gte",
+            "status": "state",
+            "accountId": "account",
+            "since": "created_at__gte",
             "until": "created_at__lt",
-        }  # fmt: skip
-        rows = self.messages().filter(
-            **{lookup: wishes[name] for name, lookup in lookups.items() if name in wishes}
-        )
+        }
+        rows = narrowed(self.messages(), wishes, lookups)
         if labels := {name: wishes[name] for name in LABELS if name in wishes}:
             rows = rows.filter(labels__contains=labels).exclude(labels={})
         if kind := wishes.get("messageType"):

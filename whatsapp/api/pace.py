@@ -25,43 +25,25 @@ from whatsapp.models.pace import LONGEST_JITTER_MS, LONGEST_TYPING_MS, LONGEST_W
 Scope = ApiKey.Scope
 
 
+def _number(most: int, meaning: str) -> serializers.IntegerField:
+    return serializers.IntegerField(
+        required=False, allow_null=True, min_value=0, max_value=most, help_text=meaning
+    )
+
+
 class PaceBody(Body):
     """What is left out stays; null is the default of the settings."""
 
-    gapJitterMs = serializers.IntegerField(
-        required=False,
-        allow_null=True,
-        min_value=0,
-        max_value=LONGEST_JITTER_MS,
-        help_text="Added to a gap at random, at most.",
-    )
-    typingMs = serializers.IntegerField(
-        required=False,
-        allow_null=True,
-        min_value=0,
-        max_value=LONGEST_TYPING_MS,
-        help_text="Longest “typing…” before a text; 0: none.",
-    )
+    gapJitterMs = _number(LONGEST_JITTER_MS, "Added to a gap at random, at most.")
+    typingMs = _number(LONGEST_TYPING_MS, "Longest “typing…” before a text; 0: none.")
     quietHours = serializers.CharField(
         required=False,
         allow_null=True,
         max_length=11,
         help_text="By the recipient's clock, as 21:00-08:00; off: none.",
     )
-    newChatsPerDay = serializers.IntegerField(
-        required=False,
-        allow_null=True,
-        min_value=0,
-        max_value=MOST_A_DAY,
-        help_text="People written to for the first time in a day.",
-    )
-    warmUpDays = serializers.IntegerField(
-        required=False,
-        allow_null=True,
-        min_value=0,
-        max_value=LONGEST_WARM_UP,
-        help_text="Days in which a new number rises to its limit; 0: none.",
-    )
+    newChatsPerDay = _number(MOST_A_DAY, "People written to for the first time in a day.")
+    warmUpDays = _number(LONGEST_WARM_UP, "Days in which a new number rises to its limit; 0: none.")
 
     def validate_quietHours(self, value: str | None) -> str | None:  # noqa: N802  DRF's naming
         if value is not None:

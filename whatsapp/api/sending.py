@@ -11,7 +11,6 @@ from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
-from accounts import phones
 from accounts.activity import Actor
 from accounts.problems import FieldError, Problem
 from whatsapp import messages, outbox
@@ -39,14 +38,6 @@ def key_of(request: Request, *, otherwise: str) -> str:
             "Idempotency-Key", "invalid", f"write {MAX_KEY} plain characters at most"
         )
     return key
-
-
-def phone_of(text: str, field: str, region: str) -> str:
-    """E.164 of what somebody wrote. Raises `Problem`."""
-    try:
-        return phones.parse(text, region=region)
-    except phones.BadPhone as error:
-        raise Problem.of_field(field, error.code, str(error)) from error
 
 
 def quoted_of(text: str, account: Account) -> str:

@@ -12,7 +12,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.bodies import Body, Paging, page, paged, read
+from accounts.bodies import Body, Paging, narrowed, page, paged, read
 from accounts.models import ApiKey
 from accounts.permissions import ADMINISTRATORS
 from accounts.problems import Problem
@@ -147,9 +147,7 @@ class WebhooksView(WebhookRoute):
         examples=examples.WEBHOOKS,
     )
     def get(self, request: Request) -> Response:
-        wishes = read(Paging, request.query_params)
-        rows = WebhookEndpoint.objects.filter(tenant=self.tenant)
-        return page(request, rows, WebhookAnswer, size=wishes["pageSize"])
+        return page(request, WebhookEndpoint.objects.filter(tenant=self.tenant), WebhookAnswer)
 
     @extend_schema(
         summary="Add a webhook",
@@ -268,10 +266,7 @@ class WebhookDeliveriesView(WebhookRoute):
     def get(self, request: Request, pk: int) -> Response:
         wishes = read(DeliveryFilter, request.query_params)
         rows = self.endpoint(pk).deliveries.select_related("event")
-        if state := wishes.get("state"):
-            rows = rows.filter(state=state)
-        if event := wishes.get("event"):
-            rows = rows.filter(event__type=event)
+        rows = narrowed(rows, wishes, {"state": "state", "event": "event__type"})
         return page(request, rows, DeliveryAnswer, size=wishes["pageSize"])
 
 
