@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import ClassVar
 
 from django.conf import settings
-from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.expressions import RawSQL
@@ -137,18 +136,6 @@ class Account(Paced, models.Model):
     last_checked_at = models.DateTimeField(null=True, blank=True)
 
     sending_paused_at = models.DateTimeField(null=True, blank=True)
-    daily_limit = models.PositiveIntegerField(
-        null=True, blank=True, help_text=_("Messages a day; empty: the default.")
-    )
-    per_minute = models.PositiveIntegerField(
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(1)],
-        help_text=_("Messages in any 60 seconds; empty: the default."),
-    )
-    gap_ms = models.PositiveIntegerField(
-        null=True, blank=True, help_text=_("Milliseconds between two messages; empty: the default.")
-    )
     agent = models.ForeignKey(
         "whatsapp.ChatAgent",
         on_delete=models.SET_NULL,
@@ -205,21 +192,6 @@ class Account(Paced, models.Model):
 
     def __str__(self) -> str:
         return f"{self.tenant.slug}/{self.name}"
-
-    @property
-    def limit_per_day(self) -> int:
-        default: int = settings.WHATSAPP_DAILY_LIMIT
-        return default if self.daily_limit is None else self.daily_limit
-
-    @property
-    def limit_per_minute(self) -> int:
-        default: int = settings.WHATSAPP_PER_MINUTE
-        return default if self.per_minute is None else self.per_minute
-
-    @property
-    def gap(self) -> dt.timedelta:
-        default: int = settings.WHATSAPP_GAP_MS
-        return dt.timedelta(milliseconds=default if self.gap_ms is None else self.gap_ms)
 
     @property
     def is_linked(self) -> bool:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -31,6 +31,18 @@ def valid_quiet_hours(value: str) -> None:
 class Paced(models.Model):
     """Part of `Account`. What is empty is the default of the settings."""
 
+    daily_limit = models.PositiveIntegerField(
+        null=True, blank=True, help_text=_("Messages a day; empty: the default.")
+    )
+    per_minute = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("Messages in any 60 seconds; empty: the default."),
+    )
+    gap_ms = models.PositiveIntegerField(
+        null=True, blank=True, help_text=_("Milliseconds between two messages; empty: the default.")
+    )
     gap_jitter_ms = models.PositiveIntegerField(
         null=True,
         blank=True,
@@ -86,10 +98,20 @@ class Paced(models.Model):
     class Meta:
         abstract = True
 
-    # Of `Account`.
     @property
     def limit_per_day(self) -> int:
-        raise NotImplementedError
+        default: int = settings.WHATSAPP_DAILY_LIMIT
+        return default if self.daily_limit is None else self.daily_limit
+
+    @property
+    def limit_per_minute(self) -> int:
+        default: int = settings.WHATSAPP_PER_MINUTE
+        return default if self.per_minute is None else self.per_minute
+
+    @property
+    def gap(self) -> dt.timedelta:
+        default: int = settings.WHATSAPP_GAP_MS
+        return dt.timedelta(milliseconds=default if self.gap_ms is None else self.gap_ms)
 
     @property
     def jitter(self) -> dt.timedelta:
