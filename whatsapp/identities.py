@@ -31,7 +31,7 @@ from accounts.activity import SYSTEM, Verb, record
 from accounts.models import Activity
 from whatsapp import contacts, engagement
 from whatsapp.failpoints import failpoint
-from whatsapp.models import Chat, Contact, GroupMember
+from whatsapp.models import Chat, ConsentEntry, Contact, GroupMember
 from whatsapp.signals import contacts_merged, contacts_scraped
 
 ATTEMPTS = 5
@@ -137,11 +137,13 @@ def merge(*, kept: Contact, gone: Contact, now: datetime) -> None:
 
     Messages in both directions, chats, receipts, memberships, tags and the consent ledger of
     `gone` become those of `kept`. An opt-out of either holds for both; a lawful basis that `kept`
-    lacks is taken over; they came to us as the older of the two did. Inside the caller's
-    transaction, which holds both rows.
+    lacks is taken over, unless it was withdrawn there since; they came to us as the older of the
+    two did, but whom one may write to is not scraped afterwards. Inside the caller's transaction,
+    which holds both rows.
     """
     # From here on nothing new can refer to it.
     gone = Contact.objects.select_for_update().get(pk=gone.pk)
+    refused, withdrawn = _withdrawn_at(kept), _withdrawn_at(gone)
     contacts_merged.send(sender=Contact, kept=kept, gone=gone, now=now)
     _join_chats(kept, gone)
     _join_memberships(kept, gone)
@@ -149,12 +151,14 @@ def merge(*, kept: Contact, gone: Contact, now: datetime) -> None:
     _move_records(kept, gone)
     failpoint("merge.moved")
     gone.delete()
-    lid, fields = gone.lid, _joined(kept, gone)
+    lid, fields = gone.lid, _joined(kept, gone, refused)
     Contact.objects.filter(pk=kept.pk).update(lid=lid, **fields)
     engagement.score([kept.pk], now=now)
     kept.refresh_from_db()
     if gone.opted_out_at is not None and kept.opted_out_at is None:
         contacts.opt_out(kept, reason=gone.opt_out_reason, how="their other contact", now=now)
+    if withdrawn and kept.lawful_basis_at and kept.lawful_basis_at < withdrawn:
+        contacts.withdraw_basis(kept, note="", how="their other contact", now=now)
     _ask_for_basis(kept, now=now)
     record(tenant_id=kept.tenant_id, verb=Verb.CONTACTS_MERGED, actor=SYSTEM, subject=kept, now=now)
 
@@ -168,9 +172,22 @@ def _ask_for_basis(contact: Contact, *, now: datetime) -> None:
         contact.refresh_from_db()
 
 
-def _joined(kept: Contact, gone: Contact) -> dict[str, Any]:
-    first = kept if kept.created_at <= gone.created_at else gone
-    basis = kept if kept.lawful_basis else gone
+def _withdrawn_at(contact: Contact) -> datetime | None:
+    """When somebody withdrew the basis that `contact` had; None where there is one, or was none."""
+    if contact.lawful_basis:
+        return None
+    entries = contact.consent.filter(what=ConsentEntry.What.LAWFUL_BASIS_WITHDRAWN)
+    return entries.values_list("at", flat=True).first()
+
+
+def _joined(kept: Contact, gone: Contact, refused: datetime | None) -> dict[str, Any]:
+    """`refused`: when the basis of `kept` was withdrawn."""
+    oldest = kept if kept.created_at <= gone.created_at else gone
+    # Who was scraped only now is known in another way already, and who was refused stays so.
+    scraped_too = gone.source == Contact.Source.GROUP and kept.source
+    first = kept if scraped_too or refused else oldest
+    taken_over = gone.lawful_basis_at and not (refused and gone.lawful_basis_at < refused)
+    basis = gone if taken_over and not kept.lawful_basis else kept
     checked = kept if kept.checked_at else gone
     return {
         "name": kept.name or gone.name,
@@ -179,7 +196,7 @@ def _joined(kept: Contact, gone: Contact) -> dict[str, Any]:
         "tags": [*kept.tags, *(tag for tag in gone.tags if tag not in kept.tags)],
         "source": first.source,
         "source_detail": first.source_detail,
-        "created_at": first.created_at,
+        "created_at": oldest.created_at,
         "lawful_basis": basis.lawful_basis,
         "lawful_basis_at": basis.lawful_basis_at,
         "lawful_basis_by": basis.lawful_basis_by,

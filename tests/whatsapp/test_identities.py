@@ -194,14 +194,94 @@ def test_tags_are_joined_and_the_first_source_stays(tenant, two):
     by_phone, by_lid = two
     Contact.objects.filter(pk=by_phone.pk).update(tags=["vip", "paris"], created_at=NOW)
     Contact.objects.filter(pk=by_lid.pk).update(
-        tags=["paris", "lyon"], source="group", created_at=NOW - DAY, language="fr"
+        tags=["paris", "lyon"], created_at=NOW - DAY, language="fr"
     )
 
     kept = learn(tenant)
 
     assert kept.tags == ["vip", "paris", "lyon"]
-    assert (kept.source, kept.language) == ("group", "fr")
-    assert kept.obstacle == "no_lawful_basis"
+    assert (kept.source, kept.language, kept.created_at) == ("inbound", "fr", NOW - DAY)
+
+
+# ------------------------------------------------------ merging, and whom one may write to
+
+
+def scraped(contact, at=NOW - DAY):
+    Contact.objects.filter(pk=contact.pk).update(source="group", created_at=at)
+    contact.refresh_from_db()
+
+
+@pytest.mark.parametrize("source", ["import", "api", "hand", "inbound"])
+def test_whom_one_may_write_to_stays_so_when_they_were_scraped_under_their_lid(tenant, two, source):
+    by_phone, by_lid = two
+    Contact.objects.filter(pk=by_phone.pk).update(source=source)
+    scraped(by_lid)
+
+    kept = learn(tenant)
+
+    assert (kept.source, kept.obstacle, kept.created_at) == (source, "", NOW - DAY)
+
+
+def test_who_was_scraped_by_phone_and_wrote_under_their_lid_is_not_written_to(tenant, two):
+    scraped(two[0])
+    assert learn(tenant).obstacle == "no_lawful_basis"
+
+
+def test_whom_nothing_but_groups_made_known_is_not_written_to(tenant, two):
+    scraped(two[0])
+    scraped(two[1], at=NOW - 2 * DAY)
+    assert learn(tenant).obstacle == "no_lawful_basis"
+
+
+def record(contact, *, at):
+    contacts.record_basis(contact, basis="consent", note="asked us", how="hand", now=at)
+
+
+def withdraw(contact, *, at):
+    contacts.withdraw_basis(contact, note="called us", how="hand", now=at)
+
+
+def test_a_basis_that_was_withdrawn_does_not_come_back_with_the_other_row(tenant, two):
+    by_phone, by_lid = two
+    scraped(by_phone)
+    record(by_lid, at=NOW - 5 * DAY)
+    record(by_phone, at=NOW - 4 * DAY)
+    withdraw(by_phone, at=NOW - 3 * DAY)
+
+    kept = learn(tenant)
+
+    assert (kept.lawful_basis, kept.obstacle) == ("", "no_lawful_basis")
+
+
+def test_a_basis_that_the_other_row_withdrew_later_is_withdrawn(tenant, two):
+    by_phone, by_lid = two
+    scraped(by_phone)
+    record(by_phone, at=NOW - 5 * DAY)
+    record(by_lid, at=NOW - 4 * DAY)
+    withdraw(by_lid, at=NOW - 3 * DAY)
+    account = make_account(tenant)
+    queued = outbox.queue(
+        tenant=tenant, account=account, contact=by_phone, idempotency_key="k", body="x", now=NOW
+    )
+
+    kept = learn(tenant)
+
+    queued.refresh_from_db()
+    assert (kept.lawful_basis, kept.obstacle) == ("", "no_lawful_basis")
+    assert (queued.state, queued.error_code) == ("cancelled", "no_lawful_basis")
+
+
+@pytest.mark.parametrize("newer", [0, 1], ids=["of the phone", "of the LID"])
+def test_a_basis_recorded_after_the_other_row_s_was_withdrawn_holds(tenant, two, newer):
+    other = two[1 - newer]
+    scraped(two[0])
+    record(other, at=NOW - 5 * DAY)
+    withdraw(other, at=NOW - 4 * DAY)
+    record(two[newer], at=NOW - 3 * DAY)
+
+    kept = learn(tenant)
+
+    assert (kept.lawful_basis, kept.lawful_basis_at) == ("consent", NOW - 3 * DAY)
 
 
 def test_those_above_are_told_before_anything_moves(tenant, two):
