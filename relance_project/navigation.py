@@ -1,10 +1,11 @@
-"""The admin's sidebar: what people do every day first, the machinery last."""
+"""The admin's frame; in its sidebar what people do every day comes first, the machinery last."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.http import HttpRequest
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -81,3 +82,25 @@ SIDEBAR: list[dict[str, Any]] = [
         ],
     },
 ]
+
+UNFOLD = {
+    "SITE_TITLE": "Relance",
+    "SITE_HEADER": "Relance",
+    "SITE_URL": None,
+    "SHOW_HISTORY": True,
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda request: static("referrer/icon.svg"),  # noqa: ARG005
+        }
+    ],
+    "SHOW_LANGUAGES": True,
+    "DASHBOARD_CALLBACK": "campaigns.admin.dashboard.dashboard",
+    "STYLES": [lambda request: static("relance/console.css")],  # noqa: ARG005
+    "SIDEBAR": {
+        "show_search": True,
+        "show_all_applications": False,
+        "navigation": SIDEBAR,
+    },
+}

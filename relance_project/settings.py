@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import dj_database_url
-import structlog
 from django.core.exceptions import ImproperlyConfigured
-from django.templatetags.static import static
 from environs import Env, EnvError
 
-from relance_project import local, navigation, redaction
+from relance_project import local, logs, navigation, openapi
+from relance_project.rounds import rounds
 from whatsapp import quiet_hours
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -276,79 +274,9 @@ ENROL_EVERY = positive("RELANCE_ENROL_EVERY", 3600)
 PLAN_EVERY = positive("RELANCE_PLAN_EVERY", 60)
 RECONCILE_EVERY = positive("RELANCE_RECONCILE_EVERY", 20)
 SCORE_EVERY = positive("RELANCE_SCORE_EVERY", 600)
-CELERY_BEAT_SCHEDULE = {
-    "enrol": {
-        "task": "campaigns.tasks.enrol",
-        "schedule": dt.timedelta(seconds=ENROL_EVERY),
-        "options": {"expires": ENROL_EVERY},
-    },
-    "plan": {
-        "task": "campaigns.tasks.plan",
-        "schedule": dt.timedelta(seconds=PLAN_EVERY),
-        "options": {"expires": PLAN_EVERY},
-    },
-    "plan-broadcasts": {
-        "task": "campaigns.tasks.plan_broadcasts",
-        "schedule": dt.timedelta(seconds=PLAN_EVERY),
-        "options": {"expires": PLAN_EVERY},
-    },
-    "reconcile": {
-        "task": "whatsapp.tasks.reconcile",
-        "schedule": dt.timedelta(seconds=RECONCILE_EVERY),
-        "options": {"expires": RECONCILE_EVERY},
-    },
-    "assess-health": {
-        "task": "whatsapp.tasks.assess_health",
-        "schedule": dt.timedelta(minutes=10),
-        "options": {"expires": 600},
-    },
-    "forget-health": {
-        "task": "whatsapp.tasks.forget_health",
-        "schedule": dt.timedelta(days=1),
-    },
-    "score-engagement": {
-        "task": "whatsapp.tasks.score_engagement",
-        "schedule": dt.timedelta(seconds=SCORE_EVERY),
-        "options": {"expires": SCORE_EVERY},
-    },
-    "score-everybody": {
-        "task": "whatsapp.tasks.score_everybody",
-        "schedule": dt.timedelta(days=1),
-    },
-    "forget-nonces": {
-        "task": "accounts.tasks.forget_nonces",
-        "schedule": dt.timedelta(hours=1),
-    },
-    "forget-tokens": {
-        "task": "accounts.tasks.forget_tokens",
-        "schedule": dt.timedelta(days=1),
-    },
-    "forget-activities": {
-        "task": "accounts.tasks.forget_activities",
-        "schedule": dt.timedelta(days=1),
-    },
-    "forget-texts": {
-        "task": "whatsapp.tasks.forget_texts",
-        "schedule": dt.timedelta(days=1),
-    },
-    "finish-deletions": {
-        "task": "campaigns.tasks.finish_deletions",
-        "schedule": dt.timedelta(minutes=5),
-    },
-    "sync-referrals": {
-        "task": "campaigns.tasks.sync_referrals",
-        "schedule": dt.timedelta(seconds=ENROL_EVERY),
-        "options": {"expires": ENROL_EVERY},
-    },
-    "sweep-uploads": {
-        "task": "campaigns.tasks.sweep_uploads",
-        "schedule": dt.timedelta(minutes=15),
-    },
-    "repair-schedules": {
-        "task": "campaigns.tasks.repair_schedules",
-        "schedule": dt.timedelta(hours=1),
-    },
-}
+CELERY_BEAT_SCHEDULE = rounds(
+    enrol=ENROL_EVERY, plan=PLAN_EVERY, reconcile=RECONCILE_EVERY, score=SCORE_EVERY
+)
 
 # -------------------------------------------------------------------------------- WhatsApp
 
@@ -418,7 +346,7 @@ RESEND_NOT_FOUND = env.bool("RESEND_NOT_FOUND", False)
 
 # ------------------------------------------------------------------------------- campaigns
 
-# HTTP user service (campaigns/referrals); empty: referrals come by CSV and API only.
+# HTTP user service (campaigns/user_service.py); empty: referrals come by CSV and API only.
 USER_SERVICE_URL: str = env.str("USER_SERVICE_URL", "")
 USER_SERVICE_SECRET: str = env.str("USER_SERVICE_SECRET", "")
 # The old callers' plain bearer on /internal/exit-user; empty: signed calls only.
@@ -461,98 +389,9 @@ SIMPLE_JWT = {
     "SIGNING_KEY": JWT_SIGNING_KEY,
     "ALGORITHM": "HS256",
 }
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Relance",
-    "DESCRIPTION": "Follows up unpaid referrals over WhatsApp.",
-    "VERSION": "1",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "SCHEMA_PATH_PREFIX": "/api",
-    "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
-        "accounts.schema.describe",
-    ],
-    "ENUM_NAME_OVERRIDES": {
-        "AccountStatus": "whatsapp.models.Account.Status",
-        "MediaKind": "whatsapp.models.Media.Kind",
-        "MessageKind": "whatsapp.models.Message.Kind",
-        "MessageState": "whatsapp.models.Message.State",
-        "TargetState": "campaigns.models.Target.State",
-        "BroadcastState": "campaigns.models.Broadcast.State",
-        "RecipientState": "campaigns.models.Recipient.State",
-        "TargetHold": "campaigns.models.Target.Hold",
-        "Role": "accounts.models.Membership.Role",
-        "ActorKind": "accounts.verbs.ActorKind",
-        "Verb": "accounts.verbs.Verb",
-        "WebhookEventType": "whatsapp.models.WebhookEndpoint.Event",
-        "AgentStatus": ["pending", "connected", "disconnected"],
-    },
-}
-
-UNFOLD = {
-    "SITE_TITLE": "Relance",
-    "SITE_HEADER": "Relance",
-    "SITE_URL": None,
-    "SHOW_HISTORY": True,
-    "SITE_FAVICONS": [
-        {
-            "rel": "icon",
-            "type": "image/svg+xml",
-            "href": lambda request: static("referrer/icon.svg"),  # noqa: ARG005
-        }
-    ],
-    "SHOW_LANGUAGES": True,
-    "DASHBOARD_CALLBACK": "campaigns.admin.dashboard.dashboard",
-    "STYLES": [lambda request: static("relance/console.css")],  # noqa: ARG005
-    "SIDEBAR": {
-        "show_search": True,
-        "show_all_applications": False,
-        "navigation": navigation.SIDEBAR,
-    },
-}
+SPECTACULAR_SETTINGS = openapi.DESCRIPTION
+UNFOLD = navigation.UNFOLD
 
 # ------------------------------------------------------------------------------------ logs
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "plain": {
-            "()": structlog.stdlib.ProcessorFormatter,
-            "processors": [
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                # Before redaction: what an error says is as private as what is said of it.
-                structlog.processors.format_exc_info,
-                redaction.redact,
-                structlog.processors.JSONRenderer()
-                if env.bool("LOG_JSON", False)
-                else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
-            ],
-            "foreign_pre_chain": [
-                structlog.stdlib.add_log_level,
-                structlog.stdlib.add_logger_name,
-                structlog.processors.TimeStamper(fmt="iso"),
-            ],
-        }
-    },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", "INFO")},
-    "loggers": {
-        "httpx": {"level": "WARNING"},
-        "selenium": {"level": "WARNING"},
-        "urllib3": {"level": "ERROR"},
-    },
-}
-structlog.configure(
-    processors=[
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso"),
-        structlog.processors.format_exc_info,
-        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-    ],
-    logger_factory=structlog.stdlib.LoggerFactory(),
-    cache_logger_on_first_use=True,
-)
+LOGGING = logs.configured(level=env.str("LOG_LEVEL", "INFO"), as_json=env.bool("LOG_JSON", False))
