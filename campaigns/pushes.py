@@ -12,7 +12,8 @@ from accounts.activity import SYSTEM, Actor
 from accounts.findings import Finding, clean
 from accounts.models import Tenant
 from campaigns.models import Referral
-from campaigns.referrals import Row, import_rows
+from campaigns.referrals import import_rows
+from campaigns.rows import Row
 
 Outcome = Literal["created", "updated", "unchanged", "refused"]
 # Findings that say the referral was changed (referrals.py).

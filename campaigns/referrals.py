@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from typing import Protocol
@@ -27,12 +27,11 @@ from accounts.models import Tenant
 from campaigns import corrections, exits, lawful_basis
 from campaigns.corrections import CHANGEABLE
 from campaigns.import_report import ReferralReport
+from campaigns.merging import Known, take_over
 from campaigns.models import Payment, Referral, Referrer, Target, Template
 from campaigns.rows import Reader, Row, Values
 from whatsapp import suppression
 from whatsapp.failpoints import failpoint
-
-__all__ = ["ReferralSource", "Row", "import_rows"]
 
 log = structlog.get_logger(__name__)
 
@@ -94,19 +93,6 @@ def import_rows(
     return report
 
 
-@dataclass(slots=True)
-class _Known:
-    """What is known of one external id in a batch: stored (with a pk), or read a moment ago."""
-
-    values: Values
-    referrer_id: int
-    pk: int | None = None
-    paid_at: datetime | None = None
-    changed: bool = False
-    newly_paid: bool = False
-    phone_followed: bool = False
-
-
 class _Importer:
     def __init__(
         self,
@@ -125,7 +111,7 @@ class _Importer:
         self.told = told
         self.dry_run = dry_run
         # What a dry run would have stored so far, as later rows would find it.
-        self._imagined: dict[str, _Known] = {}
+        self._imagined: dict[str, Known] = {}
         self._taken_phones: dict[str, str] = {}
         self.report = ReferralReport()
         spoken = Template.objects.filter(step__campaign__tenant=tenant)
@@ -183,7 +169,7 @@ class _Importer:
             known = self._known(readable)
             phones = self._phones(readable)
             for row in readable:
-                outcome = self._apply(row, referrers, known, phones, findings)
+                outcome = take_over(row, referrers, known, phones, findings)
                 counts[outcome] += 1
                 outcomes[row.row] = (row.external_id, outcome)
             payments = self._payments(known, findings)
@@ -195,7 +181,7 @@ class _Importer:
             self._imagine(known, phones)
         return counts, findings, outcomes
 
-    def _imagine(self, known: dict[str, _Known], phones: dict[str, str]) -> None:
+    def _imagine(self, known: dict[str, Known], phones: dict[str, str]) -> None:
         for key, entry in known.items():
             if entry.pk is None or entry.changed or entry.newly_paid:
                 stored = replace(entry, pk=entry.pk or 0, changed=False, newly_paid=False)
@@ -225,12 +211,12 @@ class _Importer:
                 counts["refused"] += 1
         return [values for values in readable if values.phone not in forgotten]
 
-    def _known(self, rows: list[Values]) -> dict[str, _Known]:
+    def _known(self, rows: list[Values]) -> dict[str, Known]:
         stored = Referral.objects.filter(
             tenant=self.tenant, external_id__in={row.external_id for row in rows}
         )
         known = {
-            r.external_id: _Known(
+            r.external_id: Known(
                 values=Values(
                     row=0,
                     external_id=r.external_id,
@@ -284,87 +270,7 @@ class _Importer:
             return True
         return imagined.values.phone == phone and imagined.paid_at is None
 
-    def _apply(
-        self,
-        row: Values,
-        referrers: dict[str, int],
-        known: dict[str, _Known],
-        phones: dict[str, str],
-        findings: list[Finding],
-    ) -> str:
-        """Take a row over into `known`; what becomes of it, in a word."""
-        referrer_id = referrers.get(row.referrer)
-        if referrer_id is None:
-            findings.append(
-                row.error(
-                    "referrer",
-                    "unknown",
-                    f"there is no referrer “{row.referrer}”: add them first, or correct the id",
-                )
-            )
-            return "refused"
-        entry = known.get(row.external_id)
-        if entry is None:
-            known[row.external_id] = _Known(
-                values=row,
-                referrer_id=referrer_id,
-                paid_at=row.paid_at,
-                newly_paid=row.paid_at is not None,
-            )
-            outcome = "created"
-        else:
-            changed = self._update(entry, row, referrer_id, findings)
-            outcome = "updated" if changed else "unchanged"
-        if known[row.external_id].paid_at is None:
-            first = phones.setdefault(row.phone, row.external_id)
-            if first != row.external_id:
-                known[row.external_id].phone_followed = True
-                findings.append(
-                    row.warning(
-                        "phone",
-                        "phone_followed",
-                        f"the phone belongs to referral {first} already: it is followed once, "
-                        "for whoever referred it first",
-                    )
-                )
-        return outcome
-
-    def _update(
-        self, entry: _Known, row: Values, referrer_id: int, findings: list[Finding]
-    ) -> bool:
-        """Take over what `row` says differently; whether that was anything."""
-        if referrer_id != entry.referrer_id:
-            findings.append(
-                row.warning(
-                    "referrer",
-                    "referrer_kept",
-                    f"the referral came from another referrer first, who keeps it; "
-                    f"“{row.referrer}” is not taken over",
-                )
-            )
-        changed = False
-        for name in CHANGEABLE:
-            old, new = getattr(entry.values, name), getattr(row, name)
-            if not new or new == old:
-                continue
-            findings.append(
-                row.warning(
-                    name, "changed", f"the {name.replace('_', ' ')} was “{old}” and is now “{new}”"
-                )
-            )
-            changed = True
-        if changed:
-            entry.values = entry.values.merged(row, CHANGEABLE)
-            entry.changed = True
-        if row.paid_at is not None and entry.paid_at is None:
-            entry.paid_at = row.paid_at
-            entry.newly_paid = changed = True
-            findings.append(
-                row.warning("paid_at", "paid", "the referral is now paid and left alone")
-            )
-        return changed
-
-    def _payments(self, known: dict[str, _Known], findings: list[Finding]) -> dict[str, datetime]:
+    def _payments(self, known: dict[str, Known], findings: list[Finding]) -> dict[str, datetime]:
         """External id -> payment, of those who are new here and paid before, or pay now."""
         payments = {key: e.paid_at for key, e in known.items() if e.newly_paid and e.paid_at}
         new = {key: entry for key, entry in known.items() if entry.pk is None}
@@ -380,7 +286,7 @@ class _Importer:
             )
         return payments
 
-    def _write(self, known: dict[str, _Known], payments: dict[str, datetime]) -> None:
+    def _write(self, known: dict[str, Known], payments: dict[str, datetime]) -> None:
         lawful_basis.of_imported(
             tenant_id=self.tenant.pk,
             phones=(entry.values.phone for entry in known.values()),

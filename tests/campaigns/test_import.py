@@ -14,7 +14,8 @@ from accounts.models import Activity
 from campaigns import enrolment, exits, referrals
 from campaigns.csv_source import CsvSource
 from campaigns.models import Payment, Referral, Referrer, Target
-from campaigns.referrals import Row, import_rows
+from campaigns.referrals import import_rows
+from campaigns.rows import Row
 from tests.factories import (
     DAY,
     NOW,

@@ -1,6 +1,16 @@
-"""WhatsApp in the admin: numbers.py and panel.py (accounts), said.py (messages), contacts.py,
-groups.py, people.py (answers, files), chats.py, agents.py, webhooks.py."""
+"""WhatsApp in the admin: numbers.py, panel.py and leases.py (accounts), said.py (messages),
+contacts.py, groups.py, people.py (answers, files), chats.py, agents.py, webhooks.py."""
 
-from whatsapp.admin import agents, chats, contacts, groups, numbers, people, said, webhooks
+from whatsapp.admin import agents, chats, contacts, groups, leases, numbers, people, said, webhooks
 
-__all__ = ["agents", "chats", "contacts", "groups", "numbers", "people", "said", "webhooks"]
+__all__ = [
+    "agents",
+    "chats",
+    "contacts",
+    "groups",
+    "leases",
+    "numbers",
+    "people",
+    "said",
+    "webhooks",
+]
