@@ -58,6 +58,7 @@ class Verb(models.TextChoices):
     OPTED_OUT = "opted_out", _("said stop")
     OPTED_IN = "opted_in", _("said start")
     # conversations
+    INCOMING_NOT_STORED = "incoming_not_stored", _("message that came in could not be stored")
     CHAT_TAKEN_OVER = "chat_taken_over", _("chat taken over")
     CHAT_GIVEN_BACK = "chat_given_back", _("chat given back")
     AGENT_FAILED = "agent_failed", _("chat agent does not answer")

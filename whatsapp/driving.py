@@ -150,7 +150,7 @@ def _catch_up(session: Session) -> None:
         since=inbox.not_heard_since(session.account_id), deadline=settings.WHATSAPP_CALL_SECONDS
     )
     while session.unstored:
-        inbox.store_incoming(session.account_id, session.unstored[0], now=timezone.now())
+        inbox.take_in(session.account_id, session.unstored[0], now=timezone.now())
         session.unstored.pop(0)
     for sent in receipts.awaiting_receipts(session.account_id, now=timezone.now()):
         found = session.driver.lookup(sent.wa_id, deadline=settings.WHATSAPP_CALL_SECONDS)

@@ -26,7 +26,7 @@ def handle(pool: SessionPool, session: Session, event: base.Event) -> None:
         case base.Receipt():
             receipts.store_receipt(account_id, event)
         case base.Incoming():
-            stored = inbox.store_incoming(account_id, event.message, now=now)
+            stored = inbox.take_in(account_id, event.message, now=now)
             if stored and event.message.media is not None:
                 pool.wake(account_id)  # to fetch its file
             if session.caught_up:

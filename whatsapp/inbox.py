@@ -7,11 +7,13 @@ from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from django.db import transaction
 from django.db.models import Q
 
-from accounts import deadlocks
-from accounts.activity import Actor
+from accounts import activity, deadlocks
+from accounts.activity import Actor, Verb
+from accounts.database import is_away
 from whatsapp import chats, contacts, identities, stopping, suppression
 from whatsapp.driver.base import IncomingMessage, storable
 from whatsapp.failpoints import failpoint
@@ -28,8 +30,34 @@ from whatsapp.models import (
 from whatsapp.models.accounts import E164
 from whatsapp.signals import incoming_stored
 
+log = structlog.get_logger(__name__)
+
 # The page's clock is WhatsApp's and knows whole seconds.
 CLOCKS_DIFFER = timedelta(minutes=10)
+
+
+def take_in(account_id: int, message: IncomingMessage, *, now: datetime) -> bool:
+    """`store_incoming` of one among many: what cannot be stored is noted and holds nobody up.
+
+    Raises what `database.is_away` is about, to be tried again as it is.
+    """
+    try:
+        return store_incoming(account_id, message, now=now)
+    except Exception as error:
+        if is_away(error):
+            raise
+        # Its type only: what an error says, and the message's id, name the writer.
+        kind = type(error).__name__
+        log.error("incoming message not stored", account_id=account_id, error=kind)
+        account = Account.objects.get(pk=account_id)
+        activity.record(
+            tenant_id=account.tenant_id,
+            verb=Verb.INCOMING_NOT_STORED,
+            subject=account,
+            detail={"error": kind},
+            now=now,
+        )
+        return False
 
 
 @deadlocks.retried

@@ -4,8 +4,11 @@ import pytest
 from django.db import IntegrityError, OperationalError, transaction
 from django.utils import timezone
 
+from accounts.models import Activity
 from whatsapp import inbox, upkeep
+from whatsapp.driver import translate
 from whatsapp.models import Contact, Incoming
+from whatsapp.signals import incoming_stored
 
 ACCOUNT, ANA = "+33639980001", "+33639980100"
 
@@ -124,3 +127,67 @@ def test_catching_up_goes_on_where_the_database_failed(
     monkeypatch.setattr(inbox, "store_incoming", store)
     after.drive(linked)
     assert set(Incoming.objects.values_list("body", flat=True)) == {"one", "two"}
+
+
+# ----------------------------------------------------------- messages that cannot be stored
+
+
+@pytest.fixture
+def poison():
+    """Whoever is told of a message that says so raises: nothing of it can be stored."""
+
+    def choke(incoming, **_):
+        if incoming.body == "poison":
+            raise ValueError(f"poison from {ANA}")
+
+    incoming_stored.connect(choke)
+    yield "poison"
+    incoming_stored.disconnect(choke)
+
+
+def not_stored():
+    return list(
+        Activity.objects.filter(verb="incoming_not_stored").values_list("subject_id", "detail")
+    )
+
+
+def test_a_message_that_cannot_be_stored_holds_up_neither_others_nor_sending(
+    linked, world, worker, start_worker, write, poison, caplog
+):
+    message = write(linked, "+33639980101")
+    worker.stop()
+    for body in ("one", poison, "two"):
+        world.inbound(ACCOUNT, ANA, body)
+
+    start_worker().drive(linked)
+
+    message.refresh_from_db()
+    assert set(Incoming.objects.values_list("body", flat=True)) == {"one", "two"}
+    assert message.state == "sent"
+    assert not_stored() == [(linked.pk, {"error": "ValueError"})]
+    assert "incoming message not stored" in caplog.text
+    assert "poison" not in caplog.text
+    assert ANA not in caplog.text
+
+
+def test_a_message_that_is_heard_and_cannot_be_stored_is_noted(linked, world, worker, poison):
+    for body in ("one", poison, "two"):
+        world.inbound(ACCOUNT, ANA, body)
+    worker.settle()
+    assert set(Incoming.objects.values_list("body", flat=True)) == {"one", "two"}
+    assert not_stored() == [(linked.pk, {"error": "ValueError"})]
+
+
+def test_a_message_that_cannot_be_read_hides_no_other(caplog):
+    def said(text, t):
+        return {
+            "id": f"false_x_{text}", "chat": "x", "phone": ANA, "lid": "", "name": "", "t": t,
+            "kind": "chat", "body": text, "author": "", "authorPhone": "", "authorLid": "",
+            "fromMe": False, "quoted": "", "location": None, "media": None,
+        }  # fmt: skip
+
+    found = translate.incoming_messages([said("one", 1), said("odd", -1e20), said("two", 2)])
+
+    assert [message.body for message in found] == ["one", "two"]
+    assert "incoming message unreadable" in caplog.text
+    assert ANA not in caplog.text

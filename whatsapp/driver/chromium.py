@@ -21,7 +21,7 @@ from whatsapp.driver.browser_session import QUICK, BrowserSession
 from whatsapp.driver.launch import ChromiumConfig
 from whatsapp.driver.outcomes import nacked
 from whatsapp.driver.page import CallError
-from whatsapp.driver.translate import incoming_message
+from whatsapp.driver.translate import incoming_messages
 
 CHUNK = 3 * 2**20
 """Bytes of a file per WebDriver request; a multiple of 3, so that base64 pieces can be joined."""
@@ -75,7 +75,7 @@ class ChromiumDriver(BrowserSession):
         self, *, since: datetime | None = None, deadline: float
     ) -> list[base.IncomingMessage]:
         args = {"since": math.floor(since.timestamp()) if since else None}  # WhatsApp's have no ms
-        return [incoming_message(m) for m in self._call("unread", args, deadline=deadline)]
+        return incoming_messages(self._call("unread", args, deadline=deadline))
 
     def download(
         self, wa_id: str, *, limit: int = base.MAX_DOWNLOAD, deadline: float

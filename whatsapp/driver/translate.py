@@ -7,9 +7,25 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
+
 from whatsapp.driver import base
 from whatsapp.driver.base import PageState
 from whatsapp.driver.channel import PageEvent
+
+log = structlog.get_logger(__name__)
+
+
+def incoming_messages(said: list[dict[str, Any]]) -> list[base.IncomingMessage]:
+    """Those that can be read: what a stranger sends hides nobody else's."""
+    found = []
+    for one in said:
+        try:
+            found.append(incoming_message(one))
+        except (ArithmeticError, LookupError, OSError, TypeError, ValueError) as error:
+            # Its type only: what an error says may quote the message.
+            log.error("incoming message unreadable", error=type(error).__name__)
+    return found
 
 
 def incoming_message(said: dict[str, Any]) -> base.IncomingMessage:
