@@ -76,7 +76,7 @@ class Supervisor:
     """
 
     def __init__(self, *, logs: Path, environment: Mapping[str, str]) -> None:
-        self._logs = logs
+        self.logs = logs
         self._environment = dict(environment)
         self._children: dict[str, _Child] = {}
         self._changed = threading.Condition()
@@ -104,7 +104,7 @@ class Supervisor:
         """Has `programs` run from now on; returns at once. See `wait_ready`."""
         with self._changed:
             for program in programs:
-                log = self._logs / f"{program.name}.log"
+                log = self.logs / f"{program.name}.log"
                 self._children[program.name] = _Child(program, log)
             self._changed.notify_all()
 

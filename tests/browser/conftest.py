@@ -9,7 +9,8 @@ from __future__ import annotations
 import datetime as dt
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,13 @@ from selenium.webdriver import Chrome
 from accounts.models import ServiceKey
 from accounts.signed import sign_request
 from campaigns import sequences
-from campaigns.models import Referral, Referrer
+from campaigns.models import Referral, Referrer, Target
 from demo import processes, stage, verdict
 from demo.scenario import Payment
 from tests.factories import make_tenant, make_user
 from tests.visitors import open_chromium
 from whatsapp import limits
-from whatsapp.models import Account
+from whatsapp.models import Account, Message
 from whatsapp.simulator.client import SimulatorControl
 from whatsapp.simulator.process import SimulatorProcess
 
@@ -176,8 +177,34 @@ class Relance:
         assert data["targetsExited"] == 1
         return Payment(external_id, data["messagesCancelled"], data["inFlight"])
 
+    def evidence(self) -> str:
+        """How things stand, and what the processes complained of last: for a test that fails."""
+        rows = {
+            "accounts": Account.objects.values_list("status", "status_reason"),
+            "targets": Target.objects.values_list("state", "hold", "exit_reason"),
+            "messages": Message.objects.values_list("state", "error_code"),
+        }
+        lines = [f"{what}: {dict(Counter(found))}" for what, found in rows.items()]
+        for log in sorted(self.supervisor.logs.glob("*.log")):
+            told = log.read_text(errors="replace").splitlines()
+            bad = [line for line in told if "[warn" in line or "[err" in line or "Error" in line]
+            lines += [f"{log.stem}: {line[:300]}" for line in bad[-8:]]
+        return "\n".join(lines)
+
     def judge(self, simulator: SimulatorControl) -> verdict.Verdict:
         return verdict.judge(self.tenant, simulator.messages())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A journey that fails says why: its processes are gone when somebody looks."""
+    report = yield
+    relance = getattr(item, "funcargs", {}).get("relance")
+    if report.when == "call" and report.failed and isinstance(relance, Relance):
+        report.longrepr.addsection("how things stood", relance.evidence())
+    return report
 
 
 @pytest.fixture

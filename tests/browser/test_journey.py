@@ -12,7 +12,7 @@ from tests.browser.conftest import Relance, eventually
 from whatsapp.models import Message
 from whatsapp.simulator.client import SimulatorControl
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
 PEOPLE = ("Zoé", "Ben", "Léa", "Tom", "Ines")
 
@@ -36,19 +36,20 @@ def test_a_linked_account_follows_everybody_through_restarts_until_they_pay(
     scanned_at = relance.status()["lastQrScanDate"]
     relance.follow(*PEOPLE, step_delay=4)
 
-    eventually(lambda: steps_done("ref-0") >= 1, what="the first step")
+    eventually(lambda: steps_done("ref-0") >= 1, 60, what="the first step")
     relance.supervisor.signal("worker", signal.SIGTERM)
     relance.supervisor.wait_ready("worker")
-    eventually(lambda: steps_done("ref-0") >= 3, 40, what="the third step, after a restart")
+    eventually(lambda: steps_done("ref-0") >= 3, 90, what="the third step, after a restart")
     relance.pay("ref-0")
     relance.supervisor.signal("worker", signal.SIGKILL)
     eventually(
         lambda: not Target.objects.filter(state=Target.State.ACTIVE).exists(),
-        90,
+        180,
         what="everybody is through",
     )
     eventually(
         lambda: not Message.objects.filter(state__in=["queued", "sending", "sent", "delivered"]),
+        60,
         what="everything is read",
     )
 

@@ -19,7 +19,7 @@ from tests.factories import make_user
 from whatsapp.models import Message
 from whatsapp.simulator.client import SimulatorControl
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
 FRENCH = "Bonjour {{name}} 👋 C'est {{referrer}}, jour %d : {{link}}"
 ENGLISH = "Hi {{name}} 👋 {{referrer}} here, day %d: {{link}}"
@@ -114,7 +114,7 @@ def test_marketing_writes_seven_days_activates_imports_and_watches_them_go_out(
         lambda: dashboard_says(
             f"Of {count} people enrolled in 14 days", f"{count} sent in 14 days, 100 % of them read"
         ),
-        60,
+        120,
         what="the dashboard shows what was enrolled, sent and read",
     )
     marie.may_use("dashboard")
