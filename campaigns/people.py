@@ -159,7 +159,7 @@ def delete(tenant: Tenant, who: str, *, actor: Actor = SYSTEM, now: datetime) ->
         list(rows.referrals.select_for_update().order_by("id").values_list("id"))
         for contact in people:
             contacts.opt_out(
-                contact, reason="asked to be forgotten", how="deletion", actor=actor, now=now
+                contact, reason=suppression.REASON, how="deletion", actor=actor, now=now
             )
         for phone in rows.phones:
             exits.exit_phone(
@@ -174,7 +174,9 @@ def delete(tenant: Tenant, who: str, *, actor: Actor = SYSTEM, now: datetime) ->
         kept = {text: suppression.suppress(tenant, text, now=now) for text in
                 (*rows.phones, *rows.lids)}  # fmt: skip
         done = _delete(tenant, rows)
-        # A worker has read what it is sending and will write down what became of it.
+        # A worker has read what it is sending and will write down what became of it. One row stands
+        # for the person, whichever they were deleted by before.
+        Suppression.objects.filter(unfinished__in=people).update(unfinished=None)
         Suppression.objects.filter(pk=kept[who].pk).update(
             unfinished=people[0].pk if people and done.in_flight else None
         )

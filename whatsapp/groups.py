@@ -244,6 +244,13 @@ def _store_batch(
         for (phone, lid), member in batch:
             if {phone, lid} & forgotten:
                 left_out += 1
+                known = Contact.objects.filter(Q(phone=phone) | Q(lid=lid), tenant=tenant)
+                if phone and lid and known.exists():
+                    # By the other of the two, which is not to be written to either.
+                    identities.find_or_make(
+                        tenant_id=tenant.pk, phone=phone, lid=lid, source=Contact.Source.GROUP,
+                        now=now,
+                    )  # fmt: skip
                 continue
             contact = identities.find_or_make(
                 tenant_id=tenant.pk,

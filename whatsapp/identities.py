@@ -19,6 +19,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, connection, transaction
 from django.db.models import (
     Exists,
+    ForeignObjectRel,
     Model,
     OneToOneField,
     OuterRef,
@@ -29,7 +30,7 @@ from django.db.models import (
 
 from accounts.activity import SYSTEM, Verb, record
 from accounts.models import Activity
-from whatsapp import contacts, engagement
+from whatsapp import contacts, engagement, suppression
 from whatsapp.failpoints import failpoint
 from whatsapp.models import Chat, ConsentEntry, Contact, GroupMember
 from whatsapp.signals import contacts_merged, contacts_scraped
@@ -55,16 +56,19 @@ def find_or_make(
     """
     if not phone and not lid:
         raise ValueError("a contact has a phone, a LID or both")
+    made = False
     for _attempt in range(ATTEMPTS):
         try:
             with transaction.atomic():
                 contact = _pair(tenant_id, phone, lid, now=now)
                 if contact is not None:
+                    if made:
+                        _heed_deletion(contact, now=now)
                     if name and not contact.name:
                         contact.name = name[:200]
                         contact.save(update_fields=["name"])
                     return contact
-                _insert(tenant_id, phone, lid, name, source, source_detail, now=now)
+                made = _insert(tenant_id, phone, lid, name, source, source_detail, now=now)
         except IntegrityError:
             continue  # somebody else has stored this phone or LID a moment ago
     raise RuntimeError("phone and LID of a contact change all the time")
@@ -72,8 +76,8 @@ def find_or_make(
 
 def _insert(
     tenant_id: int, phone: str, lid: str, name: str, source: str, detail: str, *, now: datetime
-) -> None:
-    """Waits for whoever is inserting the same, and then leaves it to them."""
+) -> bool:
+    """Waits for whoever is inserting the same, and then leaves it to them: False."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -83,6 +87,7 @@ def _insert(
             """,
             [tenant_id, phone, lid, name[:200], source, detail[:200], now],
         )
+        return bool(cursor.rowcount)
 
 
 def _pair(tenant_id: int, phone: str, lid: str, *, now: datetime) -> Contact | None:
@@ -99,12 +104,14 @@ def _pair(tenant_id: int, phone: str, lid: str, *, now: datetime) -> Contact | N
     if by_lid is None:
         if by_phone is not None and lid:
             _store(by_phone, lid=lid)
+            _heed_deletion(by_phone, now=now)
         return by_phone
     if not phone or by_lid is by_phone:
         return by_lid
     if not by_lid.phone:
         if by_phone is None:
             _store(by_lid, phone=phone)
+            _heed_deletion(by_lid, now=now)
             _ask_for_basis(by_lid, now=now)
             return by_lid
         merge(kept=by_phone, gone=by_lid, now=now)
@@ -123,7 +130,18 @@ def _pair(tenant_id: int, phone: str, lid: str, *, now: datetime) -> Contact | N
     _store(by_phone, lid=lid)
     if by_lid.opted_out_at is not None:
         contacts.opt_out(by_phone, reason=by_lid.opt_out_reason, how="their old number", now=now)
+    _heed_deletion(by_phone, now=now)
     return by_phone
+
+
+def _heed_deletion(contact: Contact, *, now: datetime) -> None:
+    """Who was deleted by phone or by LID is not written to by the other one, learnt since."""
+    known_as = {contact.phone, contact.lid} - {""}
+    since = suppression.suppressed(contact.tenant, known_as)
+    if since:
+        for text in known_as:
+            suppression.suppress(contact.tenant, text, now=min(since.values()))
+        contacts.opt_out(contact, reason=suppression.REASON, how="deletion", now=now)
 
 
 def _store(contact: Contact, **fields: str) -> None:
@@ -155,6 +173,7 @@ def merge(*, kept: Contact, gone: Contact, now: datetime) -> None:
     Contact.objects.filter(pk=kept.pk).update(lid=lid, **fields)
     engagement.score([kept.pk], now=now)
     kept.refresh_from_db()
+    _heed_deletion(kept, now=now)
     if gone.opted_out_at is not None and kept.opted_out_at is None:
         contacts.opt_out(kept, reason=gone.opt_out_reason, how="their other contact", now=now)
     if withdrawn and kept.lawful_basis_at and kept.lawful_basis_at < withdrawn:
@@ -243,7 +262,9 @@ def _join_memberships(kept: Contact, gone: Contact) -> None:
 
 def _move_all(model: type[Model], kept: Model, gone: Model) -> None:
     """Everything that refers to `gone` refers to `kept` then, unless `kept` has the like."""
-    for relation in model._meta.related_objects:
+    for relation in model._meta.get_fields(include_hidden=True):
+        if not isinstance(relation, ForeignObjectRel):
+            continue
         rows = relation.related_model._base_manager
         name = relation.field.name
         moved: QuerySet[Any] = rows.filter(**{name: gone})

@@ -188,7 +188,7 @@ def _heed(
         if not since.exclude(how="message").exists():
             contacts.opt_in(contact, now=now)
     elif forgotten:
-        contacts.opt_out(contact, reason="asked to be forgotten", now=now)
+        contacts.opt_out(contact, reason=suppression.REASON, now=now)
     elif stopping.means(message.body, tenant.stop_words):
         contacts.opt_out(contact, reason="said stop", now=now)
         stopping.confirm(contact, account=account, now=now)

@@ -15,6 +15,8 @@ from accounts.models import Tenant
 from whatsapp.models import Suppression
 
 PURPOSE = "suppressed-phone"
+# Why a contact of theirs opted out.
+REASON = "asked to be forgotten"
 # Key of an advisory lock, together with the tenant's id; used by nothing else in this database.
 LOCK = 730_541_702
 
