@@ -24,7 +24,8 @@ from django.db.models.functions import Cast
 
 from whatsapp.models import Incoming, Message, Usage
 
-# The same for the intent, of a row `message`: what is read before may be a moment old.
+# The same for the intent, of a row `message`: what is read before may be a moment old. Of rows with
+# an account and a contact alone, too.
 IS_NEW = """
     message.contact_id IS NOT NULL
     AND NOT EXISTS (SELECT FROM whatsapp_incoming AS incoming

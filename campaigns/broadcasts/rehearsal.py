@@ -20,6 +20,7 @@ from campaigns.models import Broadcast, Referral
 from whatsapp import limits
 from whatsapp.models import Account, Contact
 from whatsapp.obstacles import obstacle
+from whatsapp.standing import IS_NEW
 
 SAMPLES = 5
 LONGEST = 3_650  # days a forecast looks ahead
@@ -142,16 +143,8 @@ def _shares(broadcast: Broadcast, *, begins_at: datetime, now: datetime) -> list
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
-            SELECT chosen.account_id, count(*), count(*) FILTER (
-                WHERE NOT EXISTS (
-                    SELECT FROM whatsapp_message AS message
-                    WHERE message.account_id = chosen.account_id
-                      AND message.contact_id = chosen.contact_id AND message.sent_at IS NOT NULL)
-                AND NOT EXISTS (
-                    SELECT FROM whatsapp_incoming AS incoming
-                    WHERE incoming.account_id = chosen.account_id
-                      AND incoming.contact_id = chosen.contact_id))
-            FROM ({chosen}) AS chosen GROUP BY chosen.account_id
+            SELECT message.account_id, count(*), count(*) FILTER (WHERE {IS_NEW})
+            FROM ({chosen}) AS message GROUP BY message.account_id
             """,  # noqa: S608  the query is Django's
             params,
         )

@@ -6,7 +6,7 @@ import pytest
 
 from accounts.activity import Actor
 from accounts.models import Activity
-from campaigns.broadcasts import figures, queueing, readiness, running
+from campaigns.broadcasts import figures, queueing, readiness, rehearsal, running
 from campaigns.models import Broadcast, BroadcastText, Recipient
 from tests.campaigns.conftest import move, to_sending
 from tests.factories import (
@@ -21,7 +21,7 @@ from tests.factories import (
     make_tenant,
 )
 from whatsapp import contacts, messages, outbox
-from whatsapp.models import Account, Chat, Contact, Message, Usage
+from whatsapp.models import Account, Chat, Contact, Incoming, Message, Usage
 
 pytestmark = pytest.mark.django_db
 MINUTE = dt.timedelta(minutes=1)
@@ -430,6 +430,30 @@ def test_one_that_is_not_ready_at_its_time_is_a_draft_again_with_the_reason(tena
     broadcast.refresh_from_db()
     assert broadcast.state == "draft"
     assert "nobody" in broadcast.state_reason
+
+
+# ------------------------------------------------------------------------------ rehearsing
+
+
+def heard(account, contact, chat_id):
+    Incoming.objects.create(
+        account=account, contact=contact, wa_id=f"in-{contact.pk}", chat_id=chat_id, kind="chat",
+        sent_at=NOW, received_at=NOW,
+    )  # fmt: skip
+
+
+def test_a_rehearsal_counts_new_chats_as_sending_does(tenant, broadcast, account):
+    stranger, posted, wrote, got = people(tenant, 4)
+    heard(account, posted, "1@g.us")  # what they write into a group begins no chat
+    heard(account, wrote, f"{wrote.phone[1:]}@c.us")
+    Message.objects.create(
+        tenant=tenant, account=account, contact=got, idempotency_key="k", body="x", due_at=NOW,
+        state="sent", sent_at=NOW, wa_id="w", fence=1, not_after=NOW, sending_at=NOW,
+    )  # fmt: skip
+
+    (share,) = rehearsal.rehearse(broadcast, now=NOW).shares
+
+    assert (share.recipients, share.new_chats) == (4, 2), (stranger, posted)
 
 
 # -------------------------------------------------------------------------------- tracking
