@@ -271,6 +271,8 @@ class ApiKey(models.Model):
         CONTACTS_WRITE = "contacts:write", _("change contacts and what they agreed to")
         GROUPS_READ = "groups:read", _("read groups and their members")
         GROUPS_WRITE = "groups:write", _("discover and label groups")
+        AGENTS_READ = "agents:read", _("see chat agents")
+        AGENTS_WRITE = "agents:write", _("add, change and delete chat agents")
         WEBHOOKS_READ = "webhooks:read", _("see webhooks and their log")
         WEBHOOKS_WRITE = "webhooks:write", _("add, change and replay webhooks")
 

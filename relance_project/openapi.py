@@ -29,6 +29,7 @@ DESCRIPTION: dict[str, Any] = {
         "ActorKind": "accounts.verbs.ActorKind",
         "Verb": "accounts.verbs.Verb",
         "WebhookEventType": "whatsapp.models.WebhookEndpoint.Event",
+        "ChatAgentKind": "whatsapp.models.ChatAgent.Kind",
         "AgentStatus": ["pending", "connected", "disconnected"],
     },
 }

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from whatsapp.api import accounts, chats, contacts, groups, media, pace, webhooks
+from whatsapp.api import accounts, chat_agents, chats, contacts, groups, media, pace, webhooks
 
 _CONTACT = "contacts/<int:pk>"
 
@@ -51,6 +51,9 @@ urlpatterns = [
     path("chats/<int:pk>/take-over", chats.ChatTakeOverView.as_view(), name="chat-take-over"),
     path("chats/<int:pk>/give-back", chats.ChatGiveBackView.as_view(), name="chat-give-back"),
     path("chats/<int:pk>/read", chats.ChatReadView.as_view(), name="chat-read"),
+    path("agents", chat_agents.ChatAgentsView.as_view(), name="chat-agents"),
+    path("agents/<int:pk>", chat_agents.ChatAgentView.as_view(), name="chat-agent"),
+    path("agents/<int:pk>/secret", chat_agents.ChatAgentSecretView.as_view(), name="agent-secret"),
     path("webhooks", webhooks.WebhooksView.as_view(), name="webhooks"),
     path("webhooks/<int:pk>", webhooks.WebhookView.as_view(), name="webhook"),
     path("webhooks/<int:pk>/secret", webhooks.WebhookSecretView.as_view(), name="webhook-secret"),

@@ -241,6 +241,50 @@ def test_a_secret_is_sealed_kept_and_never_shown(manager, acme):
     assert (agent.secret(), agent.config) == (b"key_abc", {"agent_id": "agent_2"})
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            {"kind": "retell", "agent_id": "agent_1"},
+            {"kind": "webhook", "url": "https://a.example/"},
+        ),
+        (
+            {"kind": "webhook", "url": "https://a.example/"},
+            {"kind": "retell", "agent_id": "agent_1"},
+        ),
+    ],
+)
+def test_the_secret_of_one_kind_is_not_used_for_another(manager, acme, before, after):
+    add(manager, acme, **before, new_secret="of the first kind")
+    agent = ChatAgent.objects.get()
+    change = reverse("admin:whatsapp_chatagent_change", args=[agent.pk])
+    assert errors(manager.post(change, form(acme, **after))) == {"new_secret"}
+    agent.refresh_from_db()
+    assert agent.kind == before["kind"]
+
+
+def test_an_agent_that_becomes_rules_keeps_no_secret(manager, acme):
+    add(manager, acme, kind="retell", agent_id="agent_1", new_secret="key_abc")
+    agent = ChatAgent.objects.get()
+    manager.post(reverse("admin:whatsapp_chatagent_change", args=[agent.pk]), form(acme))
+    agent.refresh_from_db()
+    assert (agent.kind, bytes(agent.sealed_secret)) == ("rules", b"")
+
+
+def test_a_deleted_agent_stands_in_the_log(manager, acme):
+    add(manager, acme)
+    agent = ChatAgent.objects.get()
+    manager.post(reverse("admin:whatsapp_chatagent_delete", args=[agent.pk]), {"post": "yes"})
+    assert not ChatAgent.objects.exists()
+    line = Activity.objects.get(verb="deleted")
+    assert (line.subject_id, line.subject_name) == (agent.pk, "reception")
+
+
+def test_an_empty_secret_is_none(manager, acme):
+    given = {"kind": "webhook", "url": "https://a.example/", "new_secret": "whsec_"}
+    assert errors(add(manager, acme, **given)) == {"new_secret"}
+
+
 def test_an_account_gets_an_agent_of_its_own_company_only(operator, acme, rival):
     account = factories.make_account(acme)
     theirs = ChatAgent.objects.create(tenant=rival, name="theirs")

@@ -9,9 +9,11 @@ from django.utils import timezone
 from accounts.activity import Actor
 from accounts.models import Activity
 from tests.factories import make_account, make_user
-from whatsapp import chats, contacts, doorbells, identities, notices, tasks
-from whatsapp.agents import sessions, turns
+from tests.races import behind
+from whatsapp import chats, contacts, doorbells, identities, inbox, notices, tasks
+from whatsapp.agents import sessions, setup, turns
 from whatsapp.agents.protocol import Answer, NoAnswer
+from whatsapp.driver.base import IncomingMessage
 from whatsapp.models import (
     AgentRule,
     AgentSession,
@@ -360,3 +362,39 @@ def test_owners_and_managers_are_told_once_that_an_agent_fails(broken, ask, tena
 def test_the_times_of_a_turn_tell_ours_from_the_agents(agent, ask):
     turn = ask("prix ?")
     assert Incoming.objects.get().received_at <= turn.asked_at <= turn.heard_at <= turn.ended_at
+
+
+# ---------------------------------------------------------------------------------- deleted
+
+
+def test_an_agent_that_is_deleted_while_it_thinks_says_nothing(agent, linked, world, worker):
+    world.inbound(ACCOUNT, ANA, "prix ?")
+    worker.settle()
+    turn = turns.claim(AgentTurn.objects.get().pk)
+    heard = turns._ask(turn, now=timezone.now())
+    setup.delete(agent, now=timezone.now())
+    turns._finish(turn, heard)
+    assert not Message.objects.exists()
+    assert not ChatAgent.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("first", ["message", "deletion"])
+def test_no_message_is_lost_that_comes_in_while_its_agent_is_deleted(agent, linked, first):
+    now = timezone.now()
+    message = IncomingMessage(
+        wa_id="false_33639980100@c.us_AA", chat_id="33639980100@c.us", phone=ANA, lid="",
+        name="Ana", kind="chat", body="prix ?", sent_at=now,
+    )  # fmt: skip
+
+    def store():
+        inbox.store_incoming(linked.pk, message, now=now)
+
+    def delete():
+        setup.delete(agent, now=now)
+
+    behind(*((store, delete) if first == "message" else (delete, store)))
+
+    assert Incoming.objects.count() == 1
+    assert not ChatAgent.objects.exists()
+    assert not AgentTurn.objects.exists()

@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
@@ -20,6 +21,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from accounts.activity import actor_of
 from accounts.console import (
     ConsoleAdmin,
     ConsoleTabularInline,
@@ -29,14 +31,11 @@ from accounts.console import (
     display,
 )
 from accounts.forms import TextsByLanguage
+from whatsapp.agents import setup
 from whatsapp.agents.protocol import NoAnswer, Question
 from whatsapp.agents.switchboard import connect
-from whatsapp.fetching import CannotFetch, Place
 from whatsapp.models import AgentRule, AgentSession, AgentTurn, ChatAgent
-from whatsapp.webhooks import signing
-from whatsapp.webhooks.delivery import fetcher
 
-Kind = ChatAgent.Kind
 State = AgentTurn.State
 TURN_COLOURS = {
     State.WAITING: "info",
@@ -52,14 +51,14 @@ class AgentForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at ru
 
     url = forms.CharField(
         required=False,
-        max_length=1000,
+        max_length=setup.LONGEST_URL,
         label=_("Address"),
         widget=UnfoldAdminTextInputWidget,
         help_text=_("Of a webhook: https://…"),
     )
     agent_id = forms.CharField(
         required=False,
-        max_length=200,
+        max_length=setup.LONGEST_ID,
         label=_("Retell’s agent"),
         widget=UnfoldAdminTextInputWidget,
         help_text=_("Its id at Retell: agent_…"),
@@ -77,7 +76,7 @@ class AgentForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at ru
     )
     new_secret = forms.CharField(
         required=False,
-        max_length=500,
+        max_length=setup.LONGEST_SECRET,
         label=_("Secret"),
         widget=UnfoldAdminPasswordWidget,
         help_text=_(
@@ -100,35 +99,34 @@ class AgentForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at ru
 
     def clean(self) -> dict[str, Any]:
         given: dict[str, Any] = super().clean() or self.cleaned_data
-        kind = given.get("kind")
-        if kind == Kind.WEBHOOK:
-            try:
-                Place.of(given.get("url", ""), ports=fetcher().ports)
-            except CannotFetch as error:
-                self.add_error("url", str(error))
-        if kind == Kind.RETELL and not given.get("agent_id"):
-            self.add_error("agent_id", _("Say which of Retell’s agents it is."))
-        has_secret = bool(given.get("new_secret") or self.instance.sealed_secret)
-        if kind in {Kind.WEBHOOK, Kind.RETELL} and not has_secret:
-            self.add_error("new_secret", _("This kind of agent needs a secret."))
+        for problem in setup.check(
+            self.instance,
+            kind=given.get("kind", ""),
+            url=given.get("url", ""),
+            agent_id=given.get("agent_id", ""),
+            secret=given.get("new_secret", ""),
+        ):
+            field = "new_secret" if problem.field == "secret" else problem.field
+            self.add_error(field, str(problem))
         return given
 
     def save(self, commit: bool = True) -> Any:
         given = self.cleaned_data
-        used = {Kind.WEBHOOK: ["url"], Kind.RETELL: ["agent_id"], Kind.RULES: ["fallback"]}
-        self.instance.config = {name: given[name] for name in used[given["kind"]] if given[name]}
-        if given["new_secret"]:
-            secret = given["new_secret"]
-            self.instance.seal_secret(
-                signing.read(secret) if given["kind"] == Kind.WEBHOOK else secret.encode()
-            )
+        setup.equip(
+            self.instance,
+            kind=given["kind"],
+            url=given["url"],
+            agent_id=given["agent_id"],
+            fallback=given["fallback"],
+            secret=given["new_secret"],
+        )
         return super().save(commit)
 
 
 class RuleForm(forms.ModelForm):  # type: ignore[type-arg]  # as above
     keywords = SimpleArrayField(
         forms.CharField(max_length=80),
-        validators=[MaxLengthValidator(50)],
+        validators=[MaxLengthValidator(setup.MOST_KEYWORDS)],
         widget=UnfoldAdminTextInputWidget,
         label=_("keywords"),
     )
@@ -197,6 +195,13 @@ class ChatAgentAdmin(TenantScoped, ConsoleAdmin):
         super().save_model(request, obj, form, change)
         if change:  # what the form made of other fields
             obj.save(update_fields=["config", "sealed_secret"])
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        setup.delete(obj, actor=actor_of(request), now=timezone.now())
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for agent in queryset:
+            self.delete_model(request, agent)
 
     def get_urls(self) -> list[URLPattern]:
         ask = path(

@@ -70,6 +70,8 @@ def on_incoming(*, incoming: Incoming, chat: Chat | None, now: datetime, **_: An
     tenant = incoming.account.tenant
     if stopping.means(incoming.body, [*tenant.start_words, *tenant.stop_words]):
         return
+    if not _is_kept(agent):
+        return
     turn = AgentTurn(incoming=incoming, chat=chat, agent=agent, created_at=now)
     loop = _looks_like_a_loop(incoming, contact, agent, now=now)
     if loop:
@@ -77,6 +79,16 @@ def on_incoming(*, incoming: Incoming, chat: Chat | None, now: datetime, **_: An
         return
     turn.save(force_insert=True)
     doorbells.answer_on_commit([turn.pk])
+
+
+def _is_kept(agent: ChatAgent) -> bool:
+    """Whether the agent is there, and stays until this transaction ends.
+
+    Otherwise what comes in while somebody deletes the agent would be refused with its turn.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM whatsapp_chatagent WHERE id = %s FOR KEY SHARE", [agent.pk])
+        return bool(cursor.rowcount)
 
 
 def _looks_like_a_loop(
@@ -324,7 +336,10 @@ def _lock(turn: AgentTurn, *, now: datetime) -> str:
     )
     # Its contact may have become one with another since it was asked, or while we wait.
     for last in (False, True):
-        turn.refresh_from_db(fields=["chat"])
+        try:
+            turn.refresh_from_db(fields=["chat"])
+        except AgentTurn.DoesNotExist:
+            return "agent_deleted"
         try:
             turn.chat = locked.get(pk=turn.chat_id)
             break
