@@ -137,6 +137,7 @@ def plan(*, now: datetime) -> QueueReport:
     report = QueueReport(begun=running.begin_due(now=now), settled=tracking.settle_lost(now=now))
     while report.rounds < ROUNDS and _round(report, now=now):
         report.rounds += 1
+    report.skipped += running.skip_cancelled()
     report.done = running.finish(now=now)
     if report.queued or report.skipped or report.done:
         log.info(

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from accounts import activity, deadlocks
 from accounts.activity import SYSTEM, Actor, Verb
@@ -32,7 +32,8 @@ log = structlog.get_logger(__name__)
 State = Broadcast.State
 # What a cancelled message, and a recipient who gets none, carry as the reason.
 CANCELLED = "broadcast_cancelled"
-# Recipients of one that begins as it is started; with more, planning's next round begins it.
+# Recipients of one that begins as it is started, or is written off as it is cancelled; with more,
+# planning's next round does it.
 AT_ONCE = 10_000
 # Clocks go from UTC-12 to UTC+14: a time on the wall comes so much earlier somewhere at most.
 EARLIEST_ZONE = dt.timedelta(hours=26)
@@ -250,22 +251,48 @@ def resume(broadcast: Broadcast, *, actor: Actor = SYSTEM, now: datetime) -> Non
 def cancel(broadcast: Broadcast, *, actor: Actor = SYSTEM, now: datetime) -> int:
     """End it for ever; returns how many get nothing. What is being sent arrives.
 
-    Raises `NotPossible`.
+    Nobody who waits is queued any more; of more than `AT_ONCE` the ledger says so after planning's
+    next round (`skip_cancelled`). Raises `NotPossible`.
     """
     with transaction.atomic():
         current = _locked(broadcast, list(Broadcast.OPEN))
         current.state, current.ended_at, current.paused_at = State.CANCELLED, now, None
         current.save(update_fields=["state", "ended_at", "paused_at"])
-        spared = current.recipients.filter(state=Recipient.State.WAITING).update(
-            state=Recipient.State.SKIPPED, reason=CANCELLED, ended_at=now
-        )
+        waiting = current.recipients.filter(state=Recipient.State.WAITING).count()
+        if waiting <= AT_ONCE:
+            _skip_waiting(current, limit=AT_ONCE)
         cancelled = outbox.cancel(_queued(current), reason=CANCELLED, now=now)
-        spared += Recipient.objects.filter(message__in=cancelled).update(
+        spared = waiting + Recipient.objects.filter(message__in=cancelled).update(
             state=Recipient.State.SKIPPED, reason=CANCELLED, ended_at=now
         )
         _record(current, Verb.BROADCAST_CANCELLED, actor, now, spared=spared)
     broadcast.refresh_from_db()
     return spared
+
+
+def skip_cancelled() -> int:
+    """Write down who waits in vain, of those that were cancelled; returns how many."""
+    waiting = Recipient.objects.filter(broadcast=OuterRef("pk"), state=Recipient.State.WAITING)
+    skipped = 0
+    for broadcast in Broadcast.objects.filter(Exists(waiting), state=State.CANCELLED):
+        while some := _skip_waiting(broadcast, limit=AT_ONCE):
+            skipped += some
+    return skipped
+
+
+def _skip_waiting(broadcast: Broadcast, *, limit: int) -> int:
+    """Of a cancelled one; whom somebody else has in hand is passed over."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE campaigns_recipient SET state = 'skipped', reason = %s, ended_at = %s
+            WHERE id IN (SELECT id FROM campaigns_recipient
+                         WHERE broadcast_id = %s AND state = 'waiting'
+                         LIMIT %s FOR UPDATE SKIP LOCKED)
+            """,
+            [CANCELLED, broadcast.ended_at, broadcast.pk, limit],
+        )
+        return int(cursor.rowcount)
 
 
 def finish(*, now: datetime) -> int:

@@ -325,6 +325,28 @@ def test_a_cancelled_broadcast_reaches_nobody_more(tenant, broadcast):
     assert states(broadcast)[1] == "skipped"
 
 
+def test_a_large_one_is_cancelled_at_once_and_its_ledger_is_written_by_planning(
+    tenant, broadcast, monkeypatch
+):
+    monkeypatch.setattr(running, "AT_ONCE", 2)
+    Account.objects.update(per_minute=1)
+    everybody = people(tenant, 25)
+    begin(broadcast)
+    contacts.opt_out(everybody[24], reason="stop", now=NOW)
+
+    spared = running.cancel(broadcast, now=NOW)
+
+    assert spared == 24
+    assert states(broadcast) == [*["skipped"] * 20, *["waiting"] * 4, "opted_out"]
+    assert not Message.objects.filter(state="queued").exists()
+    report = queueing.plan(now=NOW + HOUR)
+    assert (report.queued, report.skipped) == (0, 4)
+    assert states(broadcast) == [*["skipped"] * 24, "opted_out"]
+    rows = broadcast.recipients.filter(state="skipped")
+    assert set(rows.values_list("reason", "ended_at")) == {("broadcast_cancelled", NOW)}
+    assert queueing.plan(now=NOW + HOUR).skipped == 0
+
+
 def test_a_broadcast_is_done_when_nobody_waits_any_more(tenant, broadcast):
     first, second = people(tenant, 2)
     begin(broadcast)
