@@ -235,6 +235,9 @@ def _send_due(pool: SessionPool, session: Session) -> Message | None:
                 return message
         if typing or isinstance(reserved, limits.Wait):
             continue  # what goes first may be another by now, or this one may be held
+        if pace.hold(message, account, now=timezone.now()) is not None:
+            limits.release(reserved)  # night has fallen while it was prepared
+            continue
         failpoint("send.reserved")
         try:
             intent = sending.intend(message, prepared.out, held=session.held, day=reserved.day)

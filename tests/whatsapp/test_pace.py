@@ -180,6 +180,25 @@ def test_those_where_it_is_day_do_not_wait_for_those_where_it_is_night(
     assert state_of(awake) == State.SENT
 
 
+def test_what_is_prepared_by_day_is_not_sent_when_night_has_fallen_meanwhile(
+    linked, world, worker, write, settings, monkeypatch, always_night
+):
+    night, settings.WHATSAPP_QUIET_HOURS = settings.WHATSAPP_QUIET_HOURS, "off"
+    find = MemoryDriver._find
+
+    def find_late(self, phone):
+        settings.WHATSAPP_QUIET_HOURS = night
+        return find(self, phone)
+
+    monkeypatch.setattr(MemoryDriver, "_find", find_late)
+    message = write(linked, ANA)
+    worker.drive(linked)
+    assert state_of(message) == State.QUEUED
+    assert (message.error_code, message.due_at) == (pace.QUIET, always_night)
+    assert world.record == []
+    assert limits.paced(linked).today == 0, "it took no place"
+
+
 @pytest.mark.parametrize("origin", [Message.Origin.AGENT, Message.Origin.DIRECT])
 def test_answers_and_what_somebody_writes_by_hand_go_out_at_night(
     linked, worker, write, always_night, origin
