@@ -38,8 +38,34 @@ django.setup()
 import pytest  # noqa: E402
 from django.utils import translation  # noqa: E402
 
+from tests import companies  # noqa: E402
+
 
 @pytest.fixture(autouse=True)
 def english():
     """A test that fails amid French leaves it to nobody."""
     translation.activate("en")
+
+
+@pytest.fixture
+def media_folder(settings, tmp_path):
+    """Files go into a folder of the test's own."""
+    settings.MEDIA_ROOT = tmp_path / "media"
+    settings.MEDIA_ROOT.mkdir()
+    return settings.MEDIA_ROOT
+
+
+@pytest.fixture
+def no_doorbells(monkeypatch):
+    """Nobody is told of work: there is no worker."""
+    monkeypatch.setattr("whatsapp.doorbells.ring", lambda account_ids: None)
+
+
+@pytest.fixture
+def acme(db):
+    return companies.acme()
+
+
+@pytest.fixture
+def other(db):
+    return companies.other()

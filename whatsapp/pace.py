@@ -97,10 +97,8 @@ def holds(account: Account, *, now: datetime) -> list[Hold]:
     elif account.new_chats_limit < account.limit_per_day:
         allowance = limits.snapshot(account, now=now)
         if allowance.new_chats_today >= allowance.new_chats_limit:
-            left = limits.seconds_to_midnight(account.tenant, now=now)
-            found.append(
-                Hold(NEW_CHATS, now + dt.timedelta(seconds=left), reasons.of_hold(NEW_CHATS))
-            )
+            midnight = _midnight(account, now)
+            found.append(Hold(NEW_CHATS, midnight, reasons.of_hold(NEW_CHATS)))
     return found
 
 

@@ -9,7 +9,6 @@ import calendar as months
 import datetime as dt
 import functools
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -206,7 +205,8 @@ def move(admin: StaffOfCompany, request: HttpRequest, pk: int) -> HttpResponse:
         notes.error(request, _("This is no time: write it as 2026-11-23 10:00."))
     else:
         if done:
-            notes.success(request, _("It goes out %s.") % _said(due_at))
+            when = date_format(timezone.localtime(due_at), "l j F Y, H:i")
+            notes.success(request, _("It goes out %s.") % when)
         else:
             notes.warning(request, _("It is not waiting any more, or is held back by a pause."))
     return _back(request)
@@ -216,10 +216,6 @@ def _refusal(error: CannotSend) -> str:
     if error.code == "past":
         return _("This time is over: give one to come.")
     return _("Give a time within a year.") if error.code == "too_far" else str(error)
-
-
-def _said(moment: datetime) -> str:
-    return date_format(timezone.localtime(moment), "l j F Y, H:i")
 
 
 def cancel(admin: StaffOfCompany, request: HttpRequest, pk: int) -> HttpResponse:

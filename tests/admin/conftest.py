@@ -1,5 +1,4 @@
 import pytest
-from django.test import Client
 
 from accounts.models import User
 from tests import companies, factories, visitors
@@ -22,22 +21,16 @@ def rival(db):
     return factories.make_tenant("rival", name="Rival")
 
 
-def browser(user):
-    client = Client()
-    client.force_login(user)
-    return client
-
-
 @pytest.fixture
 def operator(db):
     """A superuser's browser."""
-    return browser(User.objects.create_superuser("operator"))
+    return visitors.logged_in(User.objects.create_superuser("operator"))
 
 
 @pytest.fixture
 def manager(acme):
     """The browser of a member of staff who manages Acme and nothing else."""
-    return browser(factories.make_user(acme, role="manager", is_staff=True))
+    return visitors.logged_in(factories.make_user(acme, role="manager", is_staff=True))
 
 
 @pytest.fixture
@@ -45,3 +38,12 @@ def chromium(tmp_path):
     with visitors.open_chromium(tmp_path / "profile") as driver:
         driver.set_window_size(1400, 1000)
         yield driver
+
+
+@pytest.fixture
+def written(acme):
+    return factories.make_campaign(acme, days=2)
+
+
+def campaign_page(campaign, name="texts"):
+    return f"/admin/campaigns/campaign/{campaign.pk}/{name}/"

@@ -12,7 +12,6 @@ from django.utils import timezone
 from accounts.models import Activity
 from campaigns import calendars
 from campaigns.models import Broadcast
-from tests.admin.conftest import browser
 from tests.factories import (
     make_account,
     make_campaign,
@@ -21,6 +20,7 @@ from tests.factories import (
     make_target,
     make_user,
 )
+from tests.visitors import logged_in
 from whatsapp import outbox
 from whatsapp.models import Contact, Group, Message
 
@@ -249,7 +249,7 @@ def test_the_first_and_the_last_year_open(manager, view, on):
 
 
 def test_whoever_administers_nothing_does_not_come_in(acme):
-    nobody = browser(make_user(acme, role="viewer", is_staff=True))
+    nobody = logged_in(make_user(acme, role="viewer", is_staff=True))
 
     assert nobody.get(CALENDAR).status_code == 403
 

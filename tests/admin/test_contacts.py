@@ -12,12 +12,8 @@ from tests.factories import NOW
 from whatsapp import contacts
 from whatsapp.models import Account, Contact, Group, GroupMember
 
+pytestmark = pytest.mark.usefixtures("no_doorbells")
 ZOE = "+33639980100"
-
-
-@pytest.fixture(autouse=True)
-def no_doorbells(monkeypatch):
-    monkeypatch.setattr("whatsapp.doorbells.ring", lambda account_ids: None)
 
 
 @pytest.fixture

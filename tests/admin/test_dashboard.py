@@ -77,11 +77,11 @@ def test_plots_say_the_same_as_their_tables(operator, acme):
 
 @pytest.fixture
 def of_both(acme, rival):
-    from tests.admin.conftest import browser
+    from tests.visitors import logged_in
 
     user = factories.make_user(acme, role="manager", is_staff=True)
     Membership.objects.create(tenant=rival, user=user, role="owner")
-    return browser(user)
+    return logged_in(user)
 
 
 def test_a_company_is_chosen_and_everything_is_of_it(of_both, acme, rival):
@@ -119,11 +119,11 @@ def test_a_company_one_does_not_administer_is_not_found(manager, acme, rival, co
 
 
 def test_staff_without_a_company_are_told_so(db):
-    from tests.admin.conftest import browser
+    from tests.visitors import logged_in
 
     User.objects.create_user("vera", is_staff=True)
 
-    page = home(browser(User.objects.get())).content.decode()
+    page = home(logged_in(User.objects.get())).content.decode()
 
     assert "You administer no company" in page
 

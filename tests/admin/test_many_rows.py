@@ -7,8 +7,8 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Activity, Membership, User
 from tests import factories
-from tests.admin.conftest import browser
 from tests.admin.test_pages import OURS, list_of, page_of
+from tests.visitors import logged_in
 from whatsapp.models import Account, Contact, Message
 
 MOST = 15
@@ -110,9 +110,9 @@ def queries_of(client, url):
 @pytest.mark.parametrize("model", OURS, ids=lambda model: model._meta.label_lower)
 def test_no_page_asks_the_database_more_than_fifteen_times(many, model, who):
     if who == "superuser":
-        client = browser(User.objects.create_superuser("operator"))
+        client = logged_in(User.objects.create_superuser("operator"))
     else:
-        client = browser(factories.make_user(many, role="manager", is_staff=True))
+        client = logged_in(factories.make_user(many, role="manager", is_staff=True))
     rows = model.objects.all()
     pages = [list_of(model), list_of(model) + "?q=person", list_of(model) + "add/"]
     if rows.exists():
@@ -130,7 +130,7 @@ def test_no_page_asks_the_database_more_than_fifteen_times(many, model, who):
 
 @pytest.mark.django_db
 def test_the_home_asks_the_database_fifteen_times_at_most(many):
-    client = browser(User.objects.create_superuser("operator"))
+    client = logged_in(User.objects.create_superuser("operator"))
 
     answer, count = queries_of(client, "/admin/")
 

@@ -210,10 +210,10 @@ def test_staff_of_a_company_see_its_rows_and_no_others(manager, acme, rival, mod
 
 
 def test_staff_who_manage_no_company_and_people_who_are_no_staff_get_in_nowhere(acme):
-    from tests.admin.conftest import browser
+    from tests.visitors import logged_in
 
-    viewer = browser(factories.make_user(acme, role="viewer", is_staff=True))
-    owner = browser(factories.make_user(acme, role="owner"))
+    viewer = logged_in(factories.make_user(acme, role="viewer", is_staff=True))
+    owner = logged_in(factories.make_user(acme, role="owner"))
 
     for model in OURS:
         assert viewer.get(list_of(model)).status_code == 403

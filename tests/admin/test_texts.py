@@ -1,6 +1,5 @@
 """Seven days in two languages on one page: written at once, mended in place, switched on."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -8,15 +7,17 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
 from accounts.models import Activity
-from campaigns import readiness, texts
+from campaigns import texts
 from campaigns.models import Campaign, Step, Target, Template
 from tests import factories
-from tests.factories import DAY, NOW
+from tests.admin.conftest import campaign_page
+from tests.factories import DAY
 from whatsapp import media
 from whatsapp.models import Media
 
 PICTURE = Path(__file__).resolve().parents[2] / "demo" / "day2.png"
 PDF = b"%PDF-1.4\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF\n"
+PAGES = ["people", "texts", "rehearse", "activate", "deactivate", "preview", "picture/1"]
 
 
 @pytest.fixture
@@ -24,18 +25,9 @@ def empty(acme):
     return Campaign.objects.create(tenant=acme, name="Relance", default_language="fr")
 
 
-@pytest.fixture
-def written(acme):
-    return factories.make_campaign(acme, days=2)
-
-
-def page(campaign, name="texts"):
-    return f"/admin/campaigns/campaign/{campaign.pk}/{name}/"
-
-
 def posted(client, campaign, **changes):
     """What the page of texts would post, with `changes`: ``text_1_fr="Bonjour"``."""
-    form = client.get(page(campaign)).context["form"]
+    form = client.get(campaign_page(campaign)).context["form"]
     data = {
         bound.html_name: bound.value()
         for bound in form
@@ -45,7 +37,7 @@ def posted(client, campaign, **changes):
 
 
 def save(client, campaign, **changes):
-    return client.post(page(campaign), posted(client, campaign, **changes))
+    return client.post(campaign_page(campaign), posted(client, campaign, **changes))
 
 
 def said(campaign):
@@ -120,7 +112,7 @@ def test_a_hostile_value_is_refused_at_its_field(operator, written, field, value
     before = texts.read(written)
     data = posted(operator, written) | {field: value}
 
-    answer = operator.post(page(written), data)
+    answer = operator.post(campaign_page(written), data)
 
     assert answer.status_code == 200
     assert field in answer.context["form"].errors
@@ -132,7 +124,7 @@ def test_a_file_is_uploaded_shown_and_removed(operator, written):
 
     assert save(operator, written, file_1_fr=upload).status_code == 302
     assert Template.objects.get(step__number=1, language="fr").media.filename == "guide.pdf"
-    assert "guide.pdf" in operator.get(page(written)).content.decode()
+    assert "guide.pdf" in operator.get(campaign_page(written)).content.decode()
 
     save(operator, written, drop_1_fr="on")
     assert Template.objects.get(step__number=1, language="fr").media is None
@@ -144,7 +136,7 @@ def test_a_good_file_is_kept_while_a_mistake_elsewhere_is_mended(operator, writt
     refused = save(operator, written, file_1_fr=upload, text_2_fr="{{oops}}")
     assert refused.status_code == 200
     again = {bound.html_name: bound.value() for bound in refused.context["form"] if bound.value()}
-    operator.post(page(written), again | {"text-2-fr": "mended", "save": "1"})
+    operator.post(campaign_page(written), again | {"text-2-fr": "mended", "save": "1"})
 
     assert Template.objects.get(step__number=1, language="fr").media.filename == "guide.pdf"
     assert said(written)[2, "fr"] == "mended"
@@ -185,12 +177,12 @@ def test_a_third_language_is_added_without_saving(operator, written):
     data = posted(operator, written, text_1_fr="unsaved")
     del data["save"]
 
-    answer = operator.post(page(written), data | {"add": "1", "add_language": "es"})
+    answer = operator.post(campaign_page(written), data | {"add": "1", "add_language": "es"})
 
     assert "text-1-es" in answer.context["form"].fields
     assert "unsaved" in answer.content.decode()
     assert said(written)[1, "fr"] != "unsaved"
-    nonsense = operator.post(page(written), data | {"add": "1", "add_language": "../x"})
+    nonsense = operator.post(campaign_page(written), data | {"add": "1", "add_language": "../x"})
     assert nonsense.context["form"].spoken == ["fr", "en"]
 
 
@@ -198,13 +190,13 @@ def test_two_people_who_write_at_once_do_not_overwrite_each_other_unawares(opera
     mine = posted(operator, written, text_1_fr="mine")
     save(operator, written, text_1_fr="theirs")
 
-    refused = operator.post(page(written), mine)
+    refused = operator.post(campaign_page(written), mine)
 
     assert said(written)[1, "fr"] == "theirs"
     assert "Somebody else changed these texts" in refused.content.decode()
     assert "mine" in refused.content.decode()
     version = refused.context["form"]["version"].value()
-    operator.post(page(written), mine | {"version": version})
+    operator.post(campaign_page(written), mine | {"version": version})
     assert said(written)[1, "fr"] == "mine"
 
 
@@ -232,7 +224,7 @@ def test_every_cell_shows_what_the_chosen_person_would_read(operator, written):
     factories.make_referral(referrer, name="Newer Person")
     Template.objects.filter(language="fr").update(body="Salut {{name}} {{link}}")
 
-    shown = operator.get(page(written), {"referral": chosen.external_id}).content.decode()
+    shown = operator.get(campaign_page(written), {"referral": chosen.external_id}).content.decode()
 
     assert "Salut &lt;b&gt;Zoé&lt;/b&gt; https://pay.example/r%201" in shown
 
@@ -243,7 +235,8 @@ def test_people_are_found_while_their_name_id_or_phone_is_typed(manager, written
     factories.make_referral(factories.make_referrer(rival), name="<i>Zoé</i>", external_id="theirs")
 
     def found(text):
-        return manager.get(page(written, "people"), {"referral": text}).content.decode().strip()
+        answer = manager.get(campaign_page(written, "people"), {"referral": text})
+        return answer.content.decode().strip()
 
     for text in ("<i>zo", "r 1", one.phone[:6]):
         assert found(text).count("<option") == 1
@@ -266,7 +259,7 @@ def test_a_cell_is_previewed_while_it_is_written(operator, written):
 def test_a_missing_language_is_marked_at_its_cell(operator, written):
     Template.objects.filter(step__number=2, language="en").delete()
 
-    answer = operator.get(page(written))
+    answer = operator.get(campaign_page(written))
 
     cells = {(c.day, c.language): c.problem for row in answer.context["rows"] for c in row.cells}
     assert not cells
@@ -290,128 +283,15 @@ def test_a_picture_has_a_thumbnail_and_nothing_else_is_served(operator, manager,
     assert get(operator, theirs).status_code == 404
 
 
-# ----------------------------------------------------------------------------- on and off
-
-
-def test_a_campaign_with_a_gap_is_not_activated_and_says_what_is_missing(operator, written):
-    Campaign.objects.update(active=False)
-    Template.objects.filter(step__number=2, language="en").delete()
-
-    for answer in (
-        operator.get(page(written, "activate")),
-        operator.post(page(written, "activate")),
-    ):
-        assert "day 2 has no text in “en”" in answer.content.decode()
-        assert "/texts/#cell-2-en" in answer.content.decode()
-    written.refresh_from_db()
-    assert written.active is False
-
-
-def test_activating_asks_counts_and_switches_the_other_one_off(operator, written):
-    other = factories.make_campaign(factories.make_tenant())
-    draft = factories.make_campaign(written.tenant, active=False, name="Spring")
-    factories.make_referral(factories.make_referrer(written.tenant))
-
-    asked = operator.get(page(draft, "activate")).content.decode()
-    assert "1 unpaid referral waits to be followed" in asked
-    assert f"“{written}” is switched off" in asked
-    draft.refresh_from_db()
-    assert draft.active is False
-
-    operator.post(page(draft, "activate"))
-
-    active = Campaign.objects.filter(active=True)
-    assert set(active) == {draft, other}
-    assert Activity.objects.filter(verb="campaign_activated", subject_id=str(draft.pk)).exists()
-    assert Activity.objects.filter(verb="campaign_paused", subject_id=str(written.pk)).exists()
-
-
-def test_switching_off_asks_and_counts_whom_it_holds(operator, written):
-    factories.make_target(
-        factories.make_referral(factories.make_referrer(written.tenant)), campaign=written
-    )
-
-    asked = operator.get(page(written, "deactivate"))
-    assert "1 person who is followed keeps their place" in asked.content.decode()
-    assert Campaign.objects.get().active
-
-    operator.post(page(written, "deactivate"))
-    assert not Campaign.objects.get().active
-
-
-def test_only_the_legal_one_of_the_two_buttons_is_there(operator, written):
-    def buttons():
-        html = operator.get(f"/admin/campaigns/campaign/{written.pk}/change/").content.decode()
-        return set(re.findall(r"/(activate|deactivate)/\"", html))
-
-    assert buttons() == {"deactivate"}
-    Campaign.objects.update(active=False)
-    assert buttons() == {"activate"}
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda c: c.steps.all().delete(), "no day is written yet"),
-        (lambda c: c.steps.update(active=False), "no day is written yet"),
-        (lambda c: Campaign.objects.update(default_language="de"), "day 1 has no text in “de”"),
-        (lambda c: Template.objects.update(body="{{offer}}"), "unknown variable {{offer}}"),
-    ],
-)
-def test_what_is_missing_is_said(written, change, words):
-    change(written)
-    written.refresh_from_db()
-
-    with pytest.raises(readiness.NotReady, match=re.escape(words)):
-        readiness.activate(written, now=NOW)
-
-
-def test_a_link_without_an_address_behind_it_is_missing(written):
-    Template.objects.update(body="{{link}}")
-    written.tenant.payment_link = ""
-
-    assert "payment link" in readiness.gaps(written)[0].text
-
-
-def test_a_day_that_is_switched_off_may_be_unfinished(written):
-    Template.objects.filter(step__number=2, language="en").delete()
-    Step.objects.filter(number=2).update(active=False)
-
-    assert readiness.gaps(written) == []
-
-
-# -------------------------------------------------------------------------------- dry run
-
-
-def test_a_dry_run_shows_every_message_with_its_time_and_limit(operator, written):
-    referrer = factories.make_referrer(written.tenant)
-    referral = factories.make_referral(referrer, name="Zoé Martin")
-
-    shown = operator.get(
-        page(written, "rehearse"), {"referral": referral.external_id}
-    ).content.decode()
-
-    assert shown.count("<h3>") == 2
-    assert "fr 2 Zoé" in shown
-    assert "are left today" in shown
-    assert not Target.objects.exists()
-
-
-def test_a_dry_run_of_a_campaign_nobody_was_referred_to_makes_somebody_up(operator, written):
-    assert "Made up" in operator.get(page(written, "rehearse")).content.decode()
-
-
 # ---------------------------------------------------------------------------------- scope
-
-PAGES = ["people", "texts", "rehearse", "activate", "deactivate", "preview", "picture/1"]
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_another_companys_campaign_is_not_there(manager, acme, rival, name):
     theirs = factories.make_campaign(rival)
 
-    assert manager.get(page(theirs, name)).status_code in {403, 404}
-    assert manager.post(page(theirs, name), {"save": "1"}).status_code in {403, 404}
+    assert manager.get(campaign_page(theirs, name)).status_code in {403, 404}
+    assert manager.post(campaign_page(theirs, name), {"save": "1"}).status_code in {403, 404}
     assert Campaign.objects.get().active
 
 
@@ -419,7 +299,7 @@ def test_a_referral_of_another_company_is_no_sample(manager, written, rival):
     theirs = factories.make_referral(factories.make_referrer(rival), name="Secret Person")
 
     for name in ("texts", "rehearse"):
-        shown = manager.get(page(written, name), {"referral": theirs.external_id})
+        shown = manager.get(campaign_page(written, name), {"referral": theirs.external_id})
         assert "Secret" not in shown.content.decode()
 
 
@@ -429,6 +309,6 @@ def test_the_pages_take_few_queries(operator, written, django_assert_max_num_que
     factories.make_target(referral, campaign=written)
     for name in ("texts", "rehearse", "activate", "deactivate"):
         with django_assert_max_num_queries(15):
-            shown = operator.get(page(written, name))
+            shown = operator.get(campaign_page(written, name))
         # It is on: there is nothing to switch on.
         assert shown.status_code == (403 if name == "activate" else 200)

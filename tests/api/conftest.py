@@ -8,7 +8,8 @@ from django.test import override_settings
 
 from tests import companies
 from tests.api import worlds
-from whatsapp.models import Account
+from tests.factories import NOW, make_account
+from whatsapp.models import Account, Group
 
 
 @pytest.fixture(autouse=True)
@@ -19,13 +20,27 @@ def quick_and_clean(settings):
 
 
 @pytest.fixture
-def acme(db):
-    return companies.acme()
+def max_(acme):
+    """Acme's manager, who calls."""
+    return companies.client(acme.people["max"])
 
 
 @pytest.fixture
-def other(db):
-    return companies.other()
+def account(acme):
+    return make_account(acme.tenant, name="amina", owner=acme.people["amina"])
+
+
+@pytest.fixture
+def group(account):
+    return Group.objects.create(
+        tenant=account.tenant, account=account, chat_id="1203@g.us", subject="Parents",
+        discovered_at=NOW, refreshed_at=NOW,
+    )  # fmt: skip
+
+
+def wrong(answer) -> tuple[str, str]:
+    """Field and code of the first error of a problem."""
+    return answer["errors"][0]["field"], answer["errors"][0]["code"]
 
 
 @pytest.fixture

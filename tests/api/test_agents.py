@@ -17,11 +17,6 @@ PHONE = "+33639980100"
 
 
 @pytest.fixture
-def max_(acme):
-    return companies.client(acme.people["max"])
-
-
-@pytest.fixture
 def account(acme):
     return make_account(acme.tenant, name="amina", owner=acme.people["amina"], push_name="Amina")
 

@@ -11,21 +11,11 @@ from whatsapp import media
 from whatsapp.fetching import CannotFetch, Fetched
 from whatsapp.models import Media
 
+pytestmark = pytest.mark.usefixtures("media_folder")
 URL = "/api/relance/admin/messages"
 PDF = b"%PDF-1.4\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF\n"
 GUIDE = {"url": "https://files.example/guide.pdf", "type": "document", "language": "both"}
 TEXTS = {"fr": "Bonjour {{name}} : {{link}}", "en": "Hi {{name}}: {{link}}"}
-
-
-@pytest.fixture(autouse=True)
-def media_folder(settings, tmp_path):
-    settings.MEDIA_ROOT = tmp_path
-    return tmp_path
-
-
-@pytest.fixture
-def max_(acme):
-    return companies.client(acme.people["max"])
 
 
 @pytest.fixture

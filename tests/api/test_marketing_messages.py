@@ -8,17 +8,13 @@ from django.utils import timezone
 
 from accounts.models import Activity
 from tests import companies
+from tests.api.conftest import wrong
 from tests.factories import NOW, make_account, make_media
 from whatsapp import contacts, suppression
-from whatsapp.models import Contact, Group, Message
+from whatsapp.models import Contact, Message
 
 URL = "/api/whatsapp/messages"
 ANA, BRUNO, CARL = "+33639980100", "+33639980101", "+33639980102"
-
-
-@pytest.fixture
-def max_(acme):
-    return companies.client(acme.people["max"])
 
 
 @pytest.fixture
@@ -39,20 +35,8 @@ def post(max_, account):
     return send
 
 
-@pytest.fixture
-def group(account):
-    return Group.objects.create(
-        tenant=account.tenant, account=account, chat_id="1203@g.us", subject="Parents",
-        discovered_at=NOW, refreshed_at=NOW,
-    )  # fmt: skip
-
-
 def make_contact(account, phone, **fields):
     return Contact.objects.create(tenant=account.tenant, phone=phone, **fields)
-
-
-def wrong(answer) -> tuple[str, str]:
-    return answer["errors"][0]["field"], answer["errors"][0]["code"]
 
 
 def test_a_text_goes_to_a_person_and_keeps_what_the_caller_calls_it(post, max_):

@@ -16,11 +16,6 @@ WEBHOOK = {"name": "assistant", "kind": "webhook", "url": "https://crm.example/a
 RETELL = {"name": "retell", "kind": "retell", "agentId": "agent_1", "apiKey": "key_abc"}
 
 
-@pytest.fixture
-def max_(acme):
-    return companies.client(acme.people["max"])
-
-
 def post(client, **body):
     return client.post(URL, body, format="json")
 

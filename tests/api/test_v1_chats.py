@@ -11,16 +11,6 @@ URL = "/api/v1/chats"
 PHONE = "+33639980100"
 
 
-@pytest.fixture
-def max_(acme):
-    return companies.client(acme.people["max"])
-
-
-@pytest.fixture
-def account(acme):
-    return make_account(acme.tenant, name="amina", owner=acme.people["amina"])
-
-
 def make_chat(account, phone=PHONE, **fields):
     contact, _ = Contact.objects.get_or_create(tenant=account.tenant, phone=phone, name="Zoé")
     return Chat.objects.create(

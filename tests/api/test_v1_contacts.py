@@ -13,22 +13,8 @@ from whatsapp.driver.base import Member
 from whatsapp.groups import store_members
 from whatsapp.models import Account, Chat, Contact, Group
 
+pytestmark = pytest.mark.usefixtures("no_doorbells")
 ZOE, BEN = "+33639980100", "+33639980101"
-
-
-@pytest.fixture(autouse=True)
-def no_doorbells(monkeypatch):
-    monkeypatch.setattr("whatsapp.doorbells.ring", lambda account_ids: None)
-
-
-@pytest.fixture
-def max_(acme):
-    return companies.client(acme.people["max"])
-
-
-@pytest.fixture
-def account(acme):
-    return make_account(acme.tenant, name="amina", owner=acme.people["amina"])
 
 
 @pytest.fixture

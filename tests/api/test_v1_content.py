@@ -19,11 +19,6 @@ PDF = b"%PDF-1.4\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF\n"
 
 
 @pytest.fixture
-def max_(acme):
-    return companies.client(acme.people["max"])
-
-
-@pytest.fixture
 def campaign(acme):
     return make_campaign(acme.tenant, days=2, languages=("fr",), active=False)
 

@@ -9,6 +9,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
 from tests import companies
+from tests.api.conftest import wrong
 from tests.factories import NOW, make_account, make_media
 from tests.whatsapp.test_fetching import at, near
 from tests.whatsapp.test_fetching import server as server  # a fixture
@@ -16,6 +17,7 @@ from tests.whatsapp.test_media import PDF, picture
 from whatsapp import previews
 from whatsapp.models import Contact, Group, Incoming, Media, Message
 
+pytestmark = pytest.mark.usefixtures("media_folder")
 URL = "/api/v1/messages"
 ANA = "+33639980100"
 BRUNO_IN_MARTINIQUE = "+596696000000"
@@ -25,16 +27,6 @@ PLACE = {
     "name": "Boutique",
     "address": "Pointe-à-Pitre",
 }
-
-
-@pytest.fixture(autouse=True)
-def media_folder(settings, tmp_path):
-    settings.MEDIA_ROOT = tmp_path
-
-
-@pytest.fixture
-def max_(acme):
-    return companies.client(acme.people["max"])
 
 
 @pytest.fixture
@@ -54,18 +46,6 @@ def post(max_, account):
         return answer.json()
 
     return send
-
-
-@pytest.fixture
-def group(account):
-    return Group.objects.create(
-        tenant=account.tenant, account=account, chat_id="1203@g.us", subject="Parents",
-        discovered_at=NOW, refreshed_at=NOW,
-    )  # fmt: skip
-
-
-def wrong(answer) -> tuple[str, str]:
-    return answer["errors"][0]["field"], answer["errors"][0]["code"]
 
 
 def test_a_place_is_queued_and_shown(post, max_):

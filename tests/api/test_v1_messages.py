@@ -25,16 +25,6 @@ PHONE = "+33639980100"
 
 
 @pytest.fixture
-def max_(acme):
-    return companies.client(acme.people["max"])
-
-
-@pytest.fixture
-def account(acme):
-    return make_account(acme.tenant, name="amina", owner=acme.people["amina"])
-
-
-@pytest.fixture
 def body(account):
     return {"account": account.pk, "to": PHONE, "text": "Bonjour", "idempotencyKey": "k1"}
 

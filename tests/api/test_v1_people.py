@@ -31,11 +31,6 @@ ROW = {
 
 
 @pytest.fixture
-def max_(acme):
-    return companies.client(acme.people["max"])
-
-
-@pytest.fixture
 def referrer(acme):
     return make_referrer(
         acme.tenant,

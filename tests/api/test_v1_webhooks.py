@@ -12,11 +12,6 @@ GOOD = {"name": "CRM", "url": "https://crm.example/relance", "events": ["message
 
 
 @pytest.fixture
-def max_(acme):
-    return companies.client(acme.people["max"])
-
-
-@pytest.fixture
 def crm(max_):
     return max_.post(URL, GOOD, format="json").json()
 

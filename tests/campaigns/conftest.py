@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from campaigns import planning
-from tests.factories import NOW, make_campaign, make_referral, make_referrer, make_target
+from accounts import deadlocks
+from campaigns import explaining, planning
+from campaigns.models import Target
+from tests.factories import (
+    NOW,
+    make_account,
+    make_broadcast,
+    make_campaign,
+    make_referral,
+    make_referrer,
+    make_target,
+    make_tenant,
+)
 from whatsapp import outbox
 from whatsapp.models import Message
 
@@ -36,9 +47,32 @@ def move(message: Message, to: str, *, now=NOW, **fields) -> bool:
     return outbox.move(message, to=to, when=WAYS[to], now=now, **fields)
 
 
+def load(target):
+    return Target.objects.select_related(*explaining.RELATED).get(pk=target.pk)
+
+
+def due(referrer, **fields):
+    wanted = {k: fields.pop(k) for k in ("name", "language", "external_id") if k in fields}
+    return make_target(make_referral(referrer, **wanted), **fields)
+
+
+def many_due(referrer, number, **fields):
+    return [due(referrer, **fields) for _ in range(number)]
+
+
 @pytest.fixture
-def campaign(db):
-    return make_campaign(days=3)
+def tenant(db):
+    return make_tenant()
+
+
+@pytest.fixture
+def account(tenant):
+    return make_account(tenant)
+
+
+@pytest.fixture
+def campaign(tenant):
+    return make_campaign(tenant, days=3)
 
 
 @pytest.fixture
@@ -56,3 +90,15 @@ def message(target):
     """The queued message of the target's first step."""
     planning.plan(now=NOW)
     return Message.objects.get()
+
+
+@pytest.fixture
+def broadcast(account):
+    """To everybody of the company, from its one account."""
+    return make_broadcast(accounts=[account])
+
+
+@pytest.fixture
+def deadlocks_are_errors(monkeypatch):
+    """Nothing is tried again: a deadlock that PostgreSQL has to break fails the test."""
+    monkeypatch.setattr(deadlocks, "ATTEMPTS", 1)

@@ -8,7 +8,6 @@ import sys
 
 import pytest
 
-from accounts import deadlocks
 from campaigns import people as personal
 from campaigns.broadcasts import queueing, running
 from campaigns.models import Recipient
@@ -19,7 +18,10 @@ from tests.races import behind, together
 from whatsapp import contacts, identities, outbox
 from whatsapp.models import Contact, Message
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("no_doorbells", "deadlocks_are_errors"),
+]
 
 KILLED = """
 import django
@@ -28,16 +30,6 @@ from datetime import datetime
 from campaigns.broadcasts import queueing
 queueing.plan(now=datetime.fromisoformat({now!r}))
 """
-
-
-@pytest.fixture(autouse=True)
-def no_doorbells(monkeypatch):
-    monkeypatch.setattr("whatsapp.doorbells.ring", lambda account_ids: None)
-
-
-@pytest.fixture(autouse=True)
-def deadlocks_are_errors(monkeypatch):
-    monkeypatch.setattr(deadlocks, "ATTEMPTS", 1)
 
 
 def make(people=20, accounts=2):

@@ -1,4 +1,4 @@
-"""A broadcast: who gets it, when it is queued, what stops it, and what its ledger says."""
+"""A broadcast: who gets it, when it is queued, and what stops it."""
 
 import datetime as dt
 
@@ -6,8 +6,9 @@ import pytest
 
 from accounts.activity import Actor
 from accounts.models import Activity
-from campaigns.broadcasts import figures, queueing, readiness, rehearsal, running
-from campaigns.models import Broadcast, BroadcastText, Recipient
+from campaigns.broadcasts import queueing, running
+from campaigns.models import Recipient
+from tests.campaigns.broadcasting import arrive, begin, message_of, people, states
 from tests.campaigns.conftest import move, to_sending
 from tests.factories import (
     DAY,
@@ -18,59 +19,12 @@ from tests.factories import (
     make_contact,
     make_referral,
     make_referrer,
-    make_tenant,
 )
-from whatsapp import contacts, messages, outbox
-from whatsapp.models import Account, Chat, Contact, Incoming, Message, Usage
+from whatsapp import contacts, outbox
+from whatsapp.models import Account, Chat, Contact, Message, Usage
 
 pytestmark = pytest.mark.django_db
 MINUTE = dt.timedelta(minutes=1)
-
-
-@pytest.fixture
-def tenant():
-    return make_tenant()
-
-
-@pytest.fixture
-def account(tenant):
-    return make_account(tenant)
-
-
-@pytest.fixture
-def broadcast(account):
-    """To everybody of the company, from its one account."""
-    return make_broadcast(accounts=[account])
-
-
-def people(tenant, count, **fields):
-    return [make_contact(tenant, **fields) for _ in range(count)]
-
-
-def begin(broadcast, *, now=NOW):
-    running.start(broadcast, now=now)
-    return queueing.plan(now=now)
-
-
-def states(broadcast):
-    return list(broadcast.recipients.order_by("pk").values_list("state", flat=True))
-
-
-def message_of(contact):
-    return Message.objects.get(contact=contact)
-
-
-def arrive(contact, *ways, now=NOW):
-    """As far as `ways` say: sent, then delivered, read."""
-    message = to_sending(message_of(contact), now=now)
-    times = {"delivered": {"delivered_at": now}, "read": {"read_at": now}}
-    for way in ways:
-        message.refresh_from_db()
-        assert outbox.move(
-            message, to=way, when=[message.state], now=now,
-            **({"sent_at": now} if way == "sent" else times.get(way, {})),
-        )  # fmt: skip
-    return message
 
 
 # ------------------------------------------------------------------------------ who gets it
@@ -395,208 +349,3 @@ def test_each_decision_is_in_the_activity_log(tenant, broadcast):
         (f"broadcast_{verb}", "olga")
         for verb in ("scheduled", "started", "paused", "resumed", "cancelled")
     ]
-
-
-# ------------------------------------------------------------------------------- readiness
-
-
-def codes(broadcast):
-    with pytest.raises(readiness.NotReady) as refused:
-        running.start(broadcast, now=NOW)
-    return [(gap.field, gap.code) for gap in refused.value.gaps]
-
-
-def test_an_empty_segment_is_refused_before_anything_is_sent(tenant, broadcast):
-    assert codes(broadcast) == [("segment", "empty")]
-    make_contact(tenant, opted_out_at=NOW)
-    assert codes(broadcast) == [("segment", "nobody_reachable")]
-
-
-def test_everything_that_is_missing_is_said_at_once(tenant, broadcast, account):
-    people(tenant, 1)
-    Account.objects.filter(pk=account.pk).update(status="logged_out")
-    BroadcastText.objects.filter(language="fr").delete()
-    BroadcastText.objects.filter(language="en").update(body="Hi {{nobody}}")
-
-    assert codes(broadcast) == [
-        ("accounts", "not_linked"), ("texts.fr", "missing"), ("texts.en", "template"),
-    ]  # fmt: skip
-
-    Broadcast.objects.filter(pk=broadcast.pk).update(segment=None)
-    broadcast.accounts.clear()
-    assert codes(broadcast)[:2] == [("segment", "missing"), ("accounts", "missing")]
-
-
-def test_a_link_without_a_payment_link_is_refused(broadcast, tenant):
-    people(tenant, 1)
-    tenant.payment_link = ""
-    tenant.save()
-    BroadcastText.objects.filter(language="en").update(body="{{link}}")
-    assert codes(broadcast) == [("texts.en", "template")]
-
-
-def test_a_start_in_the_past_is_refused(tenant, broadcast):
-    people(tenant, 1)
-    with pytest.raises(running.StartsInThePast):
-        running.start(broadcast, at=NOW - HOUR, now=NOW)
-    broadcast.refresh_from_db()
-    assert broadcast.state == "draft"
-
-
-def test_one_that_is_not_ready_at_its_time_is_a_draft_again_with_the_reason(tenant, broadcast):
-    contact = make_contact(tenant)
-    running.start(broadcast, at=NOW + HOUR, now=NOW)
-    contact.delete()
-
-    assert queueing.plan(now=NOW + HOUR).begun == 0
-    broadcast.refresh_from_db()
-    assert broadcast.state == "draft"
-    assert "nobody" in broadcast.state_reason
-
-
-# ------------------------------------------------------------------------------ rehearsing
-
-
-def heard(account, contact, chat_id):
-    Incoming.objects.create(
-        account=account, contact=contact, wa_id=f"in-{contact.pk}", chat_id=chat_id, kind="chat",
-        sent_at=NOW, received_at=NOW,
-    )  # fmt: skip
-
-
-def test_a_rehearsal_counts_new_chats_as_sending_does(tenant, broadcast, account):
-    stranger, posted, wrote, got = people(tenant, 4)
-    heard(account, posted, "1@g.us")  # what they write into a group begins no chat
-    heard(account, wrote, f"{wrote.phone[1:]}@c.us")
-    Message.objects.create(
-        tenant=tenant, account=account, contact=got, idempotency_key="k", body="x", due_at=NOW,
-        state="sent", sent_at=NOW, wa_id="w", fence=1, not_after=NOW, sending_at=NOW,
-    )  # fmt: skip
-
-    (share,) = rehearsal.rehearse(broadcast, now=NOW).shares
-
-    assert (share.recipients, share.new_chats) == (4, 2), (stranger, posted)
-
-
-# -------------------------------------------------------------------------------- tracking
-
-
-def test_the_ledger_follows_each_message_and_its_figures_only_grow(tenant, broadcast):
-    a, b, c, d = people(tenant, 4)
-    begin(broadcast)
-    before = figures.of(broadcast)
-    assert (before.recipients, before.queued, before.sent) == (4, 4, 0)
-    arrive(a, "sent", "delivered", "read")
-    arrive(b, "sent")
-    outbox.fail_queued(message_of(c), code="not_on_whatsapp", error="", now=NOW)
-    contacts.opt_out(d, reason="stop", now=NOW)
-
-    now = figures.of(broadcast)
-
-    assert states(broadcast) == ["read", "sent", "failed", "opted_out"]
-    assert (now.queued, now.sent, now.delivered, now.read) == (4, 2, 1, 1)
-    assert (now.failed, now.opted_out, now.waiting, now.skipped) == (1, 1, 0, 0)
-    assert message_of(d).state == "cancelled"
-
-
-def test_a_receipt_for_reading_alone_means_that_it_arrived(tenant, broadcast):
-    contact = make_contact(tenant)
-    begin(broadcast)
-    arrive(contact, "sent", "read")
-
-    assert (figures.of(broadcast).delivered, figures.of(broadcast).read) == (1, 1)
-
-
-def test_an_uncertain_message_is_shown_as_such_until_somebody_decides(tenant, broadcast):
-    contact = make_contact(tenant)
-    begin(broadcast)
-    message = to_sending(message_of(contact))
-    move(message, "uncertain")
-    assert states(broadcast) == ["uncertain"]
-
-    outbox.settle(message.pk, sent=True, actor=Actor("user", "olga"), now=NOW)
-    assert states(broadcast) == ["sent"]
-
-
-def test_a_failed_message_that_is_tried_again_counts_as_queued_then_sent(tenant, broadcast):
-    contact = make_contact(tenant)
-    begin(broadcast)
-    outbox.fail_queued(message_of(contact), code="offline", error="", now=NOW)
-    assert states(broadcast) == ["failed"]
-
-    assert messages.retry(message_of(contact), now=NOW)
-    assert states(broadcast) == ["queued"]
-    arrive(contact, "sent")
-    assert states(broadcast) == ["sent"]
-
-
-def test_one_of_a_cancelled_broadcast_cannot_be_tried_again(tenant, broadcast):
-    contact = make_contact(tenant)
-    begin(broadcast)
-    outbox.fail_queued(message_of(contact), code="offline", error="", now=NOW)
-    running.cancel(broadcast, now=NOW)
-
-    assert not messages.retry(message_of(contact), now=NOW)
-
-
-def test_a_message_cancelled_by_hand_is_one_that_was_skipped(tenant, broadcast):
-    contact = make_contact(tenant)
-    begin(broadcast)
-    messages.cancel([message_of(contact).pk], now=NOW)
-    queueing.plan(now=NOW)
-
-    row = broadcast.recipients.get()
-    assert (row.state, row.reason) == ("skipped", "cancelled")
-    broadcast.refresh_from_db()
-    assert broadcast.state == "done"
-
-
-def test_whoever_opts_out_or_loses_their_basis_while_they_wait_leaves(tenant, broadcast, account):
-    Account.objects.filter(pk=account.pk).update(daily_limit=0)
-    stops, scraped, stays = (
-        make_contact(tenant),
-        make_contact(tenant, source="group", lawful_basis="consent", lawful_basis_at=NOW),
-        make_contact(tenant),
-    )
-    begin(broadcast)
-    contacts.opt_out(stops, reason="stop", now=NOW)
-    Contact.objects.filter(pk=scraped.pk).update(lawful_basis="", lawful_basis_at=None)
-    Account.objects.filter(pk=account.pk).update(daily_limit=100)
-
-    assert queueing.plan(now=NOW).queued == 1
-    assert states(broadcast) == ["opted_out", "skipped", "queued"]
-    assert Recipient.objects.get(contact=scraped).reason == "no_lawful_basis"
-    assert message_of(stays).state == "queued"
-
-
-def test_somebody_who_says_stop_after_it_is_one_whom_the_broadcast_lost(tenant, account):
-    contact = make_contact(tenant)
-    old, new = make_broadcast(accounts=[account]), make_broadcast(accounts=[account])
-    for broadcast, at in ((old, NOW - HOUR), (new, NOW)):
-        running.start(broadcast, now=at)
-        queueing.plan(now=at)
-        row = Recipient.objects.get(broadcast=broadcast)
-        message = to_sending(row.message, now=at)
-        move(message, "sent", now=at)
-
-    contacts.opt_out(contact, reason="stop", now=NOW + MINUTE)
-
-    assert figures.of(old).opted_out == 0
-    assert (figures.of(new).opted_out, figures.of(new).sent) == (1, 1)
-
-
-def test_a_deleted_person_leaves_a_line_without_a_name_and_the_figures_as_they_were(
-    tenant, broadcast
-):
-    from campaigns import people as data
-
-    contact = make_contact(tenant)
-    begin(broadcast)
-    arrive(contact, "sent")
-    before = figures.of(broadcast)
-
-    data.delete(tenant, contact.phone, now=NOW)
-
-    row = broadcast.recipients.get()
-    assert (row.contact, row.message) == (None, None)
-    assert figures.of(broadcast).sent == before.sent == 1

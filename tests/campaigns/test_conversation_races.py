@@ -2,7 +2,6 @@
 
 import pytest
 
-from accounts import deadlocks
 from accounts.activity import Actor
 from campaigns import conversations
 from campaigns.models import Target
@@ -11,19 +10,12 @@ from tests.factories import DAY, NOW, make_campaign, make_referral, make_referre
 from tests.races import behind
 from whatsapp import chats
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("no_doorbells", "deadlocks_are_errors"),
+]
 OLGA = Actor("user", "olga")
 LATER = NOW + DAY  # the take-over has run out
-
-
-@pytest.fixture(autouse=True)
-def no_doorbells(monkeypatch):
-    monkeypatch.setattr("whatsapp.doorbells.ring", lambda account_ids: None)
-
-
-@pytest.fixture(autouse=True)
-def deadlocks_are_errors(monkeypatch):
-    monkeypatch.setattr(deadlocks, "ATTEMPTS", 1)
 
 
 @pytest.fixture

@@ -19,12 +19,8 @@ from whatsapp import contacts, groups, identities
 from whatsapp.driver.base import Member
 from whatsapp.models import Contact, Group
 
+pytestmark = pytest.mark.usefixtures("no_doorbells")
 PHONE = fiction_phone(500)
-
-
-@pytest.fixture(autouse=True)
-def no_doorbells(monkeypatch):
-    monkeypatch.setattr("whatsapp.doorbells.ring", lambda account_ids: None)
 
 
 @pytest.fixture

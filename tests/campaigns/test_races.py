@@ -5,7 +5,6 @@ import threading
 import pytest
 from django.db import transaction
 
-from accounts import deadlocks
 from campaigns import enrolment, exits, planning, targets
 from campaigns.models import Delivery, Payment, Target
 from tests.campaigns.conftest import move, to_sending
@@ -14,18 +13,10 @@ from tests.races import together
 from whatsapp import contacts, outbox
 from whatsapp.models import Contact, Message
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def no_doorbells(monkeypatch):
-    monkeypatch.setattr("whatsapp.doorbells.ring", lambda account_ids: None)
-
-
-@pytest.fixture(autouse=True)
-def deadlocks_are_errors(monkeypatch):
-    """Nothing is tried again: a deadlock that PostgreSQL has to break fails the test."""
-    monkeypatch.setattr(deadlocks, "ATTEMPTS", 1)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("no_doorbells", "deadlocks_are_errors"),
+]
 
 
 def test_two_planners_queue_each_step_once():

@@ -24,15 +24,10 @@ from tests.factories import (
 )
 from whatsapp.models import Media, Message
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media_folder")]
 
 DEMO = Path(__file__).parents[2] / "demo"
 load = functools.partial(sequences.load, now=NOW)
-
-
-@pytest.fixture(autouse=True)
-def media_root(settings, tmp_path):
-    settings.MEDIA_ROOT = tmp_path / "media"
 
 
 @pytest.fixture

@@ -221,3 +221,9 @@ def _place(location: base.Location) -> dict[str, Any]:
 
 def _location(place: dict[str, Any]) -> base.Location:
     return base.Location(place["lat"], place["lng"], place["name"], place["address"])
+
+
+def group_of(session: Session) -> int:
+    group = session.driver.process_group
+    assert group is not None
+    return group

@@ -83,3 +83,21 @@ def linked(shared: Shared) -> Session:
 @pytest.fixture
 def linked_profile(shared: Shared, linked: Session) -> Path:
     return shared.profile
+
+
+@pytest.fixture
+def own(chromium: ChromiumRig, profile: Path):
+    """A linked session for tests that break it."""
+    session = link(chromium, profile)
+    yield session
+    session.driver.close()
+
+
+@pytest.fixture
+def steady(chromium: ChromiumRig, tmp_path_factory, request):
+    """A linked session for tests that leave it as it was, made once."""
+    cache = request.session.__dict__.setdefault("_steady_session", {})
+    if "session" not in cache:
+        cache["session"] = link(chromium, tmp_path_factory.mktemp("steady") / "profile")
+        request.session.addfinalizer(cache["session"].driver.close)
+    return cache["session"]

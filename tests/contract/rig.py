@@ -196,6 +196,11 @@ def reopen(rig: Rig, session: Session, profile: Path) -> Session:
     return again
 
 
+def soon() -> float:
+    """A deadline for a call, by the monotonic clock."""
+    return time.monotonic() + CALL
+
+
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 

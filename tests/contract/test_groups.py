@@ -7,13 +7,9 @@ import time
 import pytest
 
 from tests.contract.media import DOCUMENT
-from tests.contract.rig import CALL, Rig, Session, link, new_phone, reopen, sha256, wait_until
+from tests.contract.rig import CALL, Rig, Session, link, new_phone, reopen, sha256, soon, wait_until
 from whatsapp.driver import base
 from whatsapp.driver.base import Ack, Found, Location
-
-
-def soon() -> float:
-    return time.monotonic() + CALL
 
 
 @pytest.fixture

@@ -7,13 +7,9 @@ import time
 import pytest
 
 from tests.contract.media import DOCUMENT, IMAGE
-from tests.contract.rig import CALL, Rig, Session, link, new_phone, sha256, wait_until
+from tests.contract.rig import CALL, Rig, Session, link, new_phone, sha256, soon, wait_until
 from whatsapp.driver import base
 from whatsapp.driver.base import Ack, Location
-
-
-def soon() -> float:
-    return time.monotonic() + CALL
 
 
 def written(rig: Rig, session: Session, body: str, phone: str) -> base.IncomingMessage:

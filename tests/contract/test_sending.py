@@ -7,13 +7,9 @@ import time
 import pytest
 
 from tests.contract.media import AUDIO, DOCUMENT, IMAGE, VIDEO
-from tests.contract.rig import CALL, Rig, Session, link, new_phone, sha256, wait_until
+from tests.contract.rig import CALL, Rig, Session, link, new_phone, sha256, soon, wait_until
 from whatsapp.driver import base
 from whatsapp.driver.base import Ack, Found
-
-
-def soon() -> float:
-    return time.monotonic() + CALL
 
 
 def test_a_number_on_whatsapp_is_found(linked: Session):

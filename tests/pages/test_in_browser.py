@@ -15,7 +15,7 @@ from accounts.models import User
 from campaigns.models import Template
 from tests import companies, factories
 from tests.pages import test_people as people
-from tests.pages.test_account import linked, make_message, use_up
+from tests.pages.conftest import linked, make_message, use_up
 from tests.visitors import Visitor, open_chromium
 from whatsapp import linking
 from whatsapp.driver.base import QrCode

@@ -9,7 +9,7 @@ from accounts.activity import SYSTEM
 from campaigns import targets
 from campaigns.models import Delivery, Referral, Referrer, Target, Template
 from tests import factories
-from tests.pages.conftest import browser
+from tests.visitors import logged_in
 from whatsapp.models import Contact, Message
 
 HTMX = {"HX-Request": "true"}
@@ -29,7 +29,7 @@ def campaign(acme):
 
 
 def page_of(acme, name="amina"):
-    page = browser(acme.people[name]).get("/people/")
+    page = logged_in(acme.people[name]).get("/people/")
     assert page.status_code == 200
     return " ".join(page.content.decode().split())
 
@@ -204,7 +204,7 @@ def test_a_referrer_says_what_became_of_an_uncertain_message(
 ):
     target = follow(referrer, hold="uncertain", steps_done=1)
     message = message_of(target, 1, "uncertain", sending_at=timezone.now())
-    amina = browser(acme.people["amina"])
+    amina = logged_in(acme.people["amina"])
 
     answer = amina.post(f"/messages/{message.public_id}/settle/", {"arrived": arrived}, follow=True)
     again = amina.post(f"/messages/{message.public_id}/settle/", {"arrived": "yes"}, follow=True)
@@ -227,7 +227,7 @@ def test_a_question_stays_on_the_page_until_it_is_answered(acme, campaign, refer
 def test_a_message_that_was_overtaken_is_not_sent_again(acme, campaign, referrer):
     message = message_of(follow(referrer, steps_done=3), 1, "uncertain", sending_at=timezone.now())
 
-    page = browser(acme.people["amina"]).post(
+    page = logged_in(acme.people["amina"]).post(
         f"/messages/{message.public_id}/settle/", {"arrived": "no"}, follow=True
     )
 
@@ -239,7 +239,7 @@ def test_a_message_that_was_overtaken_is_not_sent_again(acme, campaign, referrer
 def test_an_answer_that_is_none_decides_nothing(acme, campaign, referrer):
     message = message_of(follow(referrer), 1, "uncertain", sending_at=timezone.now())
 
-    page = browser(acme.people["amina"]).post(
+    page = logged_in(acme.people["amina"]).post(
         f"/messages/{message.public_id}/settle/", {"arrived": "perhaps"}, headers=HTMX
     )
 
@@ -252,7 +252,7 @@ def test_nobody_settles_the_message_of_somebody_else(acme, campaign, referrer):
     bruno = acme.make_referrer("bruno")
     message = message_of(follow(bruno), 1, "uncertain", sending_at=timezone.now())
 
-    answer = browser(acme.people["amina"]).post(
+    answer = logged_in(acme.people["amina"]).post(
         f"/messages/{message.public_id}/settle/", {"arrived": "yes"}
     )
 
@@ -283,7 +283,7 @@ def test_only_the_referrers_own_people_are_shown(acme, other, campaign, referrer
     factories.make_campaign(other.tenant)
     message_of(follow(eve, name="Eve's friend"), 1, "sent", sent_at=timezone.now())
 
-    page = page_of(acme) + browser(acme.people["amina"]).get("/").content.decode()
+    page = page_of(acme) + logged_in(acme.people["amina"]).get("/").content.decode()
 
     assert "friend" not in page
     assert "•• 43" not in page
@@ -295,7 +295,7 @@ def test_a_full_page_of_people_takes_eight_queries(
     for number in range(20):
         target = follow(referrer, steps_done=number % 7)
         message_of(target, 1, "read", sent_at=timezone.now())
-    amina = browser(acme.people["amina"])
+    amina = logged_in(acme.people["amina"])
 
     with django_assert_max_num_queries(8):
         assert "read" in amina.get("/people/").content.decode()

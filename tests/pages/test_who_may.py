@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from accounts.models import Activity, Membership, User
 from tests import companies
-from tests.pages.conftest import browser
+from tests.visitors import logged_in
 
 HTMX = {"HX-Request": "true"}
 
@@ -78,13 +78,13 @@ def test_a_part_asked_for_after_logging_out_reloads_the_page(acme, path):
 def test_staff_who_land_here_are_shown_the_way_to_the_admin(acme):
     staff = User.objects.create_user("sven", password=companies.PASSWORD, is_staff=True)
 
-    page = browser(staff).get("/").content.decode()
+    page = logged_in(staff).get("/").content.decode()
 
     assert 'href="/admin/"' in page
 
 
 def test_a_user_who_refers_nobody_is_told_whom_to_ask(acme):
-    page = browser(acme.people["max"]).get("/").content.decode()
+    page = logged_in(acme.people["max"]).get("/").content.decode()
 
     assert "You are not a referrer yet" in page
     assert "Ask Acme" in page
@@ -93,7 +93,7 @@ def test_a_user_who_refers_nobody_is_told_whom_to_ask(acme):
 def test_a_referrer_who_left_the_company_sees_nothing_of_it(acme):
     acme.make_referrer("amina", status="connected", phone="+33639980142", linked_at=timezone.now())
     Membership.objects.filter(user=acme.people["amina"]).delete()
-    amina = browser(acme.people["amina"])
+    amina = logged_in(acme.people["amina"])
 
     assert "no longer belong to this company" in amina.get("/").content.decode()
     assert amina.get("/account/").url == "/"
@@ -105,12 +105,12 @@ def test_a_referrer_who_left_the_company_sees_nothing_of_it(acme):
 def test_what_changes_something_cannot_be_a_link(acme, path):
     acme.make_referrer("amina")
 
-    assert browser(acme.people["amina"]).get(path).status_code == 405
+    assert logged_in(acme.people["amina"]).get(path).status_code == 405
 
 
 def test_somebody_changes_their_password_and_stays(acme):
     acme.make_referrer("amina")
-    amina = browser(acme.people["amina"])
+    amina = logged_in(acme.people["amina"])
     new = "a new one, and long"
 
     answer = amina.post(
@@ -127,7 +127,7 @@ def test_somebody_changes_their_password_and_stays(acme):
 
 
 def test_a_session_left_open_is_no_good_for_guessing_the_password(acme):
-    amina, new = browser(acme.people["amina"]), "a new one, and long"
+    amina, new = logged_in(acme.people["amina"]), "a new one, and long"
     fields = {"new_password1": new, "new_password2": new}
     for n in range(10):
         amina.post("/password/", {"old_password": f"guess {n}", **fields})
@@ -142,7 +142,7 @@ def test_a_session_left_open_is_no_good_for_guessing_the_password(acme):
 def test_staff_change_their_password_on_the_same_page(acme):
     acme.people["max"].is_staff = True
     acme.people["max"].save()
-    max_, new = browser(acme.people["max"]), "a new one, and long"
+    max_, new = logged_in(acme.people["max"]), "a new one, and long"
 
     assert max_.get("/admin/password_change/").url == "/password/"
     changed = max_.post(
@@ -166,7 +166,7 @@ def test_staff_change_their_password_on_the_same_page(acme):
 def test_a_password_that_cannot_be_taken_says_why(acme, given, words):
     new = "a new one, and long"
     fields = {"old_password": companies.PASSWORD, "new_password1": new, "new_password2": new}
-    amina = browser(acme.people["amina"])
+    amina = logged_in(acme.people["amina"])
 
     page = amina.post("/password/", {**fields, **given} if given else {}).content.decode()
 
@@ -176,7 +176,7 @@ def test_a_password_that_cannot_be_taken_says_why(acme, given, words):
 
 def test_the_language_is_chosen_and_kept(acme):
     acme.make_referrer("amina")
-    amina = browser(acme.people["amina"])
+    amina = logged_in(acme.people["amina"])
 
     answer = amina.post("/language/setlang/", {"language": "fr", "next": "/"})
 

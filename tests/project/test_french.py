@@ -14,8 +14,8 @@ from campaigns.models import Referral
 from scripts import translations
 from tests import companies, factories
 from tests.admin.test_pages import fill
-from tests.pages.conftest import browser
 from tests.pages.test_in_browser import STATES
+from tests.visitors import logged_in
 
 # Words that are the same in both languages.
 SAME = {
@@ -83,7 +83,7 @@ def operator(db, settings, tmp_path):
     for name in ("amina", "bruno", "chantal", "david"):
         factories.make_referrer(acme, external_id=name, name=name.title())
     fill(acme, rows=3)
-    return browser(user)
+    return logged_in(user)
 
 
 def test_the_admin_is_french(operator):
@@ -121,7 +121,7 @@ def test_the_referrers_page_is_french(db, state):
     STATES[state](acme)
 
     names = set(Referral.objects.values_list("name", flat=True))
-    said = alike(browser(acme.people["amina"]), "/") - names
+    said = alike(logged_in(acme.people["amina"]), "/") - names
 
     assert {text for text in said if not text.startswith("Bonjour")} == set()
 
@@ -134,7 +134,7 @@ def test_logging_in_is_french(client, db, path):
 def test_times_are_said_in_french(db):
     with override("fr"):
         referrer = STATES["paused"](companies.acme())
-        page = browser(referrer.user).get("/", headers={"Accept-Language": "fr"}).content.decode()
+        page = logged_in(referrer.user).get("/", headers={"Accept-Language": "fr"}).content.decode()
 
     assert "depuis aujourd’hui à" in " ".join(page.split())
 

@@ -1,139 +1,28 @@
 """A person's data: handed over in full, deleted for good, and never followed again."""
 
 import datetime as dt
-import io
 import json
 from pathlib import Path
 
 import pytest
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
-from django.db import connection
 from django.utils import timezone
-from PIL import Image
 
-from accounts import activity
-from accounts.activity import Actor, Verb
+from accounts.activity import Actor
 from accounts.models import Activity
 from campaigns import people, referrals, tasks
-from campaigns.models import Delivery, Payment, Recipient, Referral, Target
+from campaigns.models import Referral, Target
 from campaigns.rows import Row
 from tests import companies, factories
 from tests.factories import NOW
-from whatsapp import contacts, groups, inbox, media, messages, outbox, retention, suppression
+from tests.security.person import DIGITS, NAME, PHONE, picture_from, places, put_into, tell
+from whatsapp import groups, inbox, media, messages, outbox, retention, suppression
 from whatsapp.contents import TextContent
 from whatsapp.driver.base import IncomingMessage, Member
-from whatsapp.models import (
-    Attempt,
-    Chat,
-    Contact,
-    Group,
-    GroupMember,
-    Incoming,
-    Media,
-    Message,
-    MessageReceipt,
-    Suppression,
-)
+from whatsapp.models import Contact, Group, Incoming, Media, Message, MessageReceipt, Suppression
 
-PHONE = "+33639989876"
-DIGITS = PHONE[1:]
-NAME = "Zénobie Quatremaille"
 OLGA = Actor("user", "olga")
 PDF = b"%PDF-1.4\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF\n"
-
-
-def tell(account, body="Merci !", *, sent_at, wa_id="in-1"):
-    message = IncomingMessage(
-        wa_id=wa_id, chat_id=f"{DIGITS}@c.us", phone=PHONE, lid="777@lid", name=NAME, kind="chat",
-        body=body, sent_at=sent_at,
-    )  # fmt: skip
-    return inbox.store_incoming(account.pk, message, now=sent_at)
-
-
-def put_into(tenant, *, state="sent"):
-    """`PHONE` in every place where a number or a name can be."""
-    referrer = factories.make_referrer(tenant)
-    referral = factories.make_referral(referrer, phone=PHONE, name=NAME, external_id=f"c-{DIGITS}")
-    target = factories.make_target(referral)
-    contact = Contact.objects.create(tenant=tenant, phone=PHONE, name=NAME, lid="777@lid")
-    message = outbox.queue(
-        tenant=tenant, account=target.account, contact=contact, idempotency_key=f"{DIGITS}-1",
-        body=f"Bonjour {NAME}, {PHONE}", now=NOW,
-    )  # fmt: skip
-    fields = {
-        "state": state, "sending_at": NOW, "not_after": NOW, "fence": 1, "error": f"to {PHONE}",
-        "wa_id": f"true_{DIGITS}@c.us_3EB0", "chat_id": f"{DIGITS}@c.us",
-    }  # fmt: skip
-    if state == "sent":
-        fields["sent_at"] = NOW
-    Message.objects.filter(pk=message.pk).update(**fields)
-    Attempt.objects.create(
-        message=message, account=target.account, number=1, fence=1, worker="w",
-        wa_id=f"true_{DIGITS}@c.us_3EB0", usage_day=NOW.date(), intent_at=NOW,
-    )  # fmt: skip
-    Delivery.objects.create(target=target, number=1, language="fr", message=message)
-    Recipient.objects.create(
-        broadcast=factories.make_broadcast(accounts=[target.account]), contact=contact,
-        account=target.account, due_at=NOW,
-    )  # fmt: skip
-    tell(target.account, f"Je suis {NAME}", sent_at=NOW)
-    Payment.objects.create(tenant=tenant, external_id=f"c-{DIGITS}", paid_at=NOW)
-    put_into_group(contact, target.account, message)
-    for subject in (referral, contact, target):
-        activity.record(tenant_id=tenant.pk, verb=Verb.EXITED, subject=subject, now=NOW)
-    user = factories.make_user(tenant)
-    for row in (referral, contact):
-        LogEntry.objects.create(
-            user=user, content_type=ContentType.objects.get_for_model(row), object_id=row.pk,
-            object_repr=f"{row} {PHONE}", action_flag=CHANGE, change_message=f"was {PHONE}",
-        )  # fmt: skip
-    return target
-
-
-def put_into_group(contact, account, message):
-    """They wrote into a group, we answered there, and they have seen it."""
-    group = Group.objects.create(
-        tenant=account.tenant, account=account, chat_id="1@g.us", subject="Voisins",
-        discovered_at=NOW, refreshed_at=NOW,
-    )  # fmt: skip
-    GroupMember.objects.create(group=group, contact=contact, seen_at=NOW)
-    wrote = IncomingMessage(
-        wa_id=f"false_1@g.us_3A_{DIGITS}@c.us", chat_id="1@g.us", phone=PHONE, lid="777@lid",
-        name=NAME, kind="chat", body=f"De {NAME}", sent_at=NOW, author=f"{DIGITS}@c.us",
-        author_phone=PHONE, author_lid="777@lid",
-    )  # fmt: skip
-    inbox.store_incoming(account.pk, wrote, now=NOW)
-    post = Message.objects.create(
-        tenant=account.tenant, account=account, group=group, idempotency_key="post", body="Oui !",
-        content_hash="h", due_at=NOW, state="sent", sent_at=NOW, quoted_wa_id=wrote.wa_id,
-    )  # fmt: skip
-    for participant in (f"{DIGITS}@c.us", "777@lid"):
-        MessageReceipt.objects.create(message=post, participant=participant, read_at=NOW)
-    MessageReceipt.objects.create(message=post, participant="888@lid", read_at=NOW)
-    contacts.record_basis(contact, basis="consent", note=f"{NAME} signed", how="admin", now=NOW)
-    chat = Chat.objects.get(contact=contact)
-    assert chat.account == message.account
-
-
-def places(*needles):
-    """table.column of every row of every table that holds one of `needles` in any column."""
-    found = []
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT table_name, column_name FROM information_schema.columns "
-            "WHERE table_schema = 'public' ORDER BY 1, 2"
-        )
-        for table, column in cursor.fetchall():
-            for needle in needles:
-                cursor.execute(
-                    f'SELECT count(*) FROM "{table}" WHERE "{column}"::text ILIKE %s',  # noqa: S608
-                    [f"%{needle}%"],
-                )
-                if cursor.fetchone()[0]:
-                    found.append(f"{table}.{column}")
-    return found
 
 
 @pytest.fixture
@@ -193,18 +82,6 @@ def test_what_is_being_sent_is_deleted_when_that_is_over(acme):
     tasks.finish_deletions()
     assert places(DIGITS, NAME) == []
     assert not Suppression.objects.exclude(unfinished=None).exists()
-
-
-def picture_from(account, *, wa_id="in-1"):
-    """They have sent a picture, and it was fetched."""
-    drawn = io.BytesIO()
-    Image.new("RGB", (40, 30), "red").save(drawn, "PNG")
-    stored = media.store(tenant=account.tenant, data=drawn.getvalue(), filename="me.png")
-    Media.objects.filter(pk=stored.pk).update(created_at=NOW)
-    Incoming.objects.filter(account=account, wa_id=wa_id).update(
-        media=stored, media_state="stored", content={"filename": "me.png"}
-    )
-    return Path(stored.file.path)
 
 
 def test_the_pictures_they_sent_are_deleted_and_those_of_the_company_stay(
@@ -428,86 +305,3 @@ def test_texts_of_what_is_not_over_stay(acme, settings):
     Message.objects.filter(state="sent").delete()
 
     assert retention.forget_texts(now=NOW + dt.timedelta(days=400)) == 0
-
-
-# ------------------------------------------------- somebody of whom two things are known
-
-
-LID = "777@lid"
-
-
-@pytest.fixture
-def two(acme):
-    """One person whom nobody knows to be one: by phone, and by LID; written to by both."""
-    account = factories.make_account(acme.tenant)
-    by_phone = Contact.objects.create(tenant=acme.tenant, phone=PHONE, source="import")
-    by_lid = Contact.objects.create(tenant=acme.tenant, lid=LID, source="inbound")
-    for contact in (by_phone, by_lid):
-        outbox.queue(
-            tenant=acme.tenant, account=account, contact=contact, idempotency_key=f"k{contact.pk}",
-            body="x", now=NOW,
-        )  # fmt: skip
-    return account
-
-
-def from_group(account, now):
-    group, _ = Group.objects.get_or_create(
-        tenant=account.tenant, account=account, chat_id="1@g.us",
-        defaults={"discovered_at": NOW, "refreshed_at": NOW},
-    )  # fmt: skip
-    groups.store_members(group, [Member(lid=LID, phone=PHONE, name="Z", admin=False)], now=now)
-
-
-def from_message(account, now, **fields):
-    said = {"chat_id": LID, "phone": PHONE, "lid": LID} | fields
-    message = IncomingMessage(
-        wa_id="in-9", name="Z", kind="chat", body="Salut", sent_at=now, **said
-    )
-    assert inbox.store_incoming(account.pk, message, now=now)
-
-
-def from_a_post(account, now):
-    from_message(account, now, chat_id="1@g.us", author_phone=PHONE, author_lid=LID)
-
-
-def from_the_owner(account, now):
-    from_message(account, now, from_me=True)
-
-
-@pytest.mark.parametrize("known_as", [LID, PHONE])
-@pytest.mark.parametrize("learn", [from_group, from_message, from_a_post, from_the_owner])
-def test_who_was_deleted_by_one_is_not_written_to_by_the_other(two, known_as, learn):
-    tenant, now = two.tenant, timezone.now()
-    people.delete(tenant, known_as, now=now)
-    assert Message.objects.get().state == "queued", "nobody knows that it is theirs"
-
-    learn(two, now + dt.timedelta(minutes=1))
-
-    assert Message.objects.get().error_code == "opted_out"
-    assert not Contact.objects.may_be_written_to().exists()
-    assert set(suppression.suppressed(tenant, [PHONE, LID])) == {PHONE, LID}
-
-
-def test_deleting_by_both_while_something_is_being_sent_does_no_harm(acme):
-    put_into(acme.tenant, state="sending")
-    for known_as in (PHONE, LID, PHONE):
-        people.delete(acme.tenant, known_as, now=timezone.now())
-    Message.objects.update(state="sent", sent_at=NOW)
-
-    assert people.finish_deletions(now=timezone.now()) == 1
-
-    assert places(DIGITS, NAME, LID) == []
-
-
-def test_a_deletion_is_finished_though_the_person_turned_out_to_be_another_contact(two):
-    being_sent = Message.objects.get(contact__lid=LID)
-    Message.objects.filter(pk=being_sent.pk).update(
-        state="sending", wa_id="w", fence=1, not_after=NOW, sending_at=NOW
-    )
-    people.delete(two.tenant, LID, now=timezone.now())
-    from_message(two, timezone.now() + dt.timedelta(minutes=1))
-    Message.objects.filter(pk=being_sent.pk).update(state="sent", sent_at=NOW)
-
-    assert people.finish_deletions(now=timezone.now()) == 1
-
-    assert places(DIGITS, LID) == []

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
+from django.db import IntegrityError
 from django.utils import timezone
 
 from accounts.models import Tenant
-from whatsapp import contacts, driving, events, leases, limits, linking, outbox
-from whatsapp.driver.base import Event
+from tests.whatsapp.receiver import listening
+from whatsapp import contacts, driving, events, leases, limits, linking, messages, outbox, sending
+from whatsapp.driver.base import Event, Outgoing
 from whatsapp.driver.memory import MemoryFactory, MemoryWhatsApp
-from whatsapp.models import Account, Contact, Message
+from whatsapp.models import Account, Contact, Incoming, Message, WebhookEndpoint
 from whatsapp.sessions import Session, SessionPool
+from whatsapp.webhooks import endpoints
+from whatsapp.webhooks.outgoing import emit
 
 
 @pytest.fixture(autouse=True)
@@ -136,3 +141,99 @@ def write(tenant):
         )
 
     return queue
+
+
+def refused(match):
+    """The database refuses what is done within, by a constraint of this name."""
+    return pytest.raises(IntegrityError, match=match)
+
+
+def state_of(message) -> str:
+    message.refresh_from_db()
+    return message.state
+
+
+def wrote(account, phone, *, ago=timedelta(minutes=1), **fields) -> None:
+    """Somebody has written to the account."""
+    contact = Contact.objects.get(tenant=account.tenant, phone=phone)
+    Incoming.objects.create(
+        account=account,
+        contact=contact,
+        wa_id=f"false_{phone}_{Incoming.objects.count()}",
+        chat_id=fields.pop("chat_id", f"{phone[1:]}@c.us"),
+        phone=phone,
+        kind="chat",
+        sent_at=timezone.now() - ago,
+        received_at=timezone.now() - ago,
+        **fields,
+    )
+
+
+def make_old(message) -> None:
+    """Let the time pass after which nothing can still be sending the message."""
+    Message.objects.filter(pk=message.pk).update(
+        not_after=timezone.now() - timedelta(minutes=5),
+    )
+
+
+@pytest.fixture
+def held(linked, worker):
+    session = worker.pool.get(linked.pk)
+    assert session is not None
+    return session.held
+
+
+def intend(message, held, account, day=None):
+    day = day or limits.today(account.tenant, now=timezone.now())
+    out = Outgoing(chat_id="x@c.us", wa_id=f"true_x@c.us_{message.pk}")
+    return sending.intend(message, out, held=held, day=day)
+
+
+def outcome_of(message) -> tuple[str, str]:
+    message.refresh_from_db()
+    return message.state, message.error_code
+
+
+@pytest.fixture
+def send(linked):
+    """Queue something to Ana, or to whom the test names."""
+
+    def send_(content, *, to="+33639980100", key="k", **fields):
+        return messages.send_direct(
+            account=linked, to=to, content=content, idempotency_key=key, now=timezone.now(),
+            **fields,
+        )  # fmt: skip
+
+    return send_
+
+
+EVERYTHING = WebhookEndpoint.Event.values
+
+
+@pytest.fixture
+def local_receivers(settings):
+    """Webhooks and agents may be called on this machine."""
+    settings.WEBHOOK_ALLOW_LOCAL = True
+
+
+@pytest.fixture
+def receiver():
+    with listening() as found:
+        yield found
+
+
+@pytest.fixture
+def crm(tenant, receiver):
+    """An endpoint that wants everything; `crm.secret` is what its system was given."""
+    endpoint, secret = endpoints.create(
+        tenant=tenant, name="CRM", url=receiver.url, events=EVERYTHING, now=timezone.now()
+    )
+    endpoint.secret = secret
+    return endpoint
+
+
+def happen(tenant, *, thing="1", event="message.sent", **data):
+    return emit(
+        tenant_id=tenant.pk, event=event, object_type="message", object_id=thing, data=data,
+        now=timezone.now(),
+    )  # fmt: skip

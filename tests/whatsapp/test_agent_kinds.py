@@ -6,7 +6,6 @@ import time
 import pytest
 
 from tests.whatsapp import fake_retell
-from tests.whatsapp.receiver import listening
 from whatsapp import presence
 from whatsapp.agents import sessions, turns
 from whatsapp.agents.protocol import MAX_TEXT, NoAnswer, Question, checked
@@ -19,12 +18,8 @@ from whatsapp.models import AgentSession, AgentTurn, ChatAgent
 from whatsapp.webhooks import signing
 from whatsapp.webhooks.delivery import fetcher
 
+pytestmark = pytest.mark.usefixtures("local_receivers")
 ACCOUNT, ANA = "+33639980001", "+33639980100"
-
-
-@pytest.fixture(autouse=True)
-def local_agents(settings):
-    settings.WEBHOOK_ALLOW_LOCAL = True
 
 
 def question(text="C’est combien ?", language="fr", session="s1", **variables):
@@ -123,12 +118,6 @@ def test_a_text_is_cleaned_of_what_nobody_can_see():
 
 
 # -------------------------------------------------------------------------------------- webhook
-
-
-@pytest.fixture
-def receiver():
-    with listening() as found:
-        yield found
 
 
 SECRET = b"s" * 32

@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 
 from tests.factories import make_account
+from tests.whatsapp.conftest import outcome_of
 from tests.whatsapp.test_media import PDF, picture
 from whatsapp import contacts, media, messages, outbox
 from whatsapp.contents import (
@@ -18,43 +19,12 @@ from whatsapp.contents import (
     TextContent,
 )
 from whatsapp.driver import base
-from whatsapp.models import Contact, Group, Incoming, Message
+from whatsapp.models import Contact, Incoming, Message
 
+pytestmark = pytest.mark.usefixtures("media_folder")
 ANA = "+33639980100"
 ME = "+33639980001"
 SHOP = LocationContent(16.2411, -61.5331, name="Boutique", address="Pointe-à-Pitre")
-
-
-@pytest.fixture(autouse=True)
-def media_folder(settings, tmp_path):
-    settings.MEDIA_ROOT = tmp_path / "media"
-
-
-@pytest.fixture
-def send(linked):
-    """Queue something to Ana, or to whom the test names."""
-
-    def send_(content, *, to=ANA, key="k", **fields):
-        return messages.send_direct(
-            account=linked, to=to, content=content, idempotency_key=key, now=timezone.now(),
-            **fields,
-        )  # fmt: skip
-
-    return send_
-
-
-def know_group(account, group, **fields) -> Group:
-    """The account has discovered this group of the world."""
-    now = timezone.now()
-    return Group.objects.create(
-        tenant=account.tenant, account=account, chat_id=group.chat_id, subject=group.subject,
-        discovered_at=now, refreshed_at=now, **fields,
-    )  # fmt: skip
-
-
-def state_of(message) -> tuple[str, str]:
-    message.refresh_from_db()
-    return message.state, message.error_code
 
 
 # -------------------------------------------------------------------------------- the kinds
@@ -64,7 +34,7 @@ def test_a_place_arrives_with_its_name_and_address(send, linked, world, worker):
     message = send(SHOP)
     worker.drive(linked)
 
-    assert state_of(message) == ("sent", "")
+    assert outcome_of(message) == ("sent", "")
     assert (message.kind, message.body) == ("location", "")
     assert world.record[0].location == base.Location(
         16.2411, -61.5331, "Boutique", "Pointe-à-Pitre"
@@ -84,7 +54,7 @@ def test_a_file_arrives_as_what_it_is_sent_as(send, linked, world, worker, filen
     message = send(MediaContent(file, "Le guide"))
     worker.drive(linked)
 
-    assert state_of(message) == ("sent", "")
+    assert outcome_of(message) == ("sent", "")
     sent = world.record[0]
     assert (sent.kind, sent.body, sent.media.data, sent.media.filename) == (
         kind, "Le guide", data, filename,
@@ -99,7 +69,7 @@ def test_a_link_arrives_with_our_own_preview(send, linked, world, worker):
     )
     worker.drive(linked)
 
-    assert state_of(message) == ("sent", "")
+    assert outcome_of(message) == ("sent", "")
     sent = world.record[0]
     assert sent.body == "Voici :\nhttps://shop.example/offer"
     assert sent.preview == base.LinkPreview("https://shop.example/offer", "Offer", "-20 %", small)
@@ -174,7 +144,7 @@ def test_an_answer_quotes_what_the_person_wrote(send, linked, world, worker):
     message = send(TextContent("Until Friday"), quoted_wa_id=asked)
     worker.drive(linked)
 
-    assert state_of(message) == ("sent", "")
+    assert outcome_of(message) == ("sent", "")
     assert world.record[0].quoted == asked
 
 
@@ -209,92 +179,7 @@ def test_a_quote_that_the_phone_lost_fails_the_answer_with_its_reason(send, link
         device.history.clear()
     worker.drive(linked)
 
-    assert state_of(message) == ("failed", "quote_gone")
-    assert world.record == []
-
-
-# ----------------------------------------------------------------------------------- groups
-
-
-def test_a_post_reaches_a_group(send, linked, world, worker):
-    there = world.make_group("Parents", [ME, ANA])
-    message = send(TextContent("Bonjour à tous"), to=know_group(linked, there))
-    worker.drive(linked)
-
-    assert state_of(message) == ("sent", "")
-    assert (message.contact, message.chat_id) == (None, there.chat_id)
-    assert [(sent.chat_id, sent.body) for sent in world.record] == [
-        (there.chat_id, "Bonjour à tous")
-    ]
-
-
-@pytest.mark.parametrize(
-    ("seen", "code"),
-    [({"role": "left"}, "not_in_group"), ({"announce_only": True}, "group_read_only")],
-)
-def test_a_group_where_the_account_may_not_write_is_refused_before_it_is_queued(
-    send, linked, world, seen, code
-):
-    group = know_group(linked, world.make_group("Parents", [ME, ANA]), **seen)
-
-    with pytest.raises(CannotSend) as refused:
-        send(TextContent("Bonjour"), to=group)
-
-    assert (refused.value.field, refused.value.code) == ("group", code)
-    assert not Message.objects.exists()
-
-
-def test_an_administrator_writes_where_only_those_may(send, linked, world, worker):
-    there = world.make_group("News", [ANA], admins=[ME], announce_only=True)
-    message = send(
-        TextContent("Bonjour"), to=know_group(linked, there, announce_only=True, role="admin")
-    )
-    worker.drive(linked)
-
-    assert state_of(message) == ("sent", "")
-
-
-def test_a_group_of_another_account_is_unknown_to_this_one(send, linked, world):
-    other = make_account(linked.tenant)
-    group = know_group(other, world.make_group("Parents", [ME]))
-
-    with pytest.raises(CannotSend, match="no such group"):
-        send(TextContent("Bonjour"), to=group)
-
-
-def test_a_post_fails_when_the_account_left_meanwhile_and_the_group_is_marked(
-    send, linked, world, worker
-):
-    there = world.make_group("Parents", [ME, ANA])
-    group = know_group(linked, there)
-    message = send(TextContent("Bonjour"), to=group)
-    world.leave(there.chat_id, ME)
-    worker.drive(linked)
-
-    assert state_of(message) == ("failed", "not_in_group")
-    group.refresh_from_db()
-    assert (group.role, group.can_write) == ("left", False)
-
-
-def test_a_group_that_closes_while_a_post_is_sent_fails_it_and_is_marked(
-    send, linked, world, worker
-):
-    there = world.make_group("Parents", [ME, ANA])
-    group = know_group(linked, there)
-    message = send(TextContent("Bonjour"), to=group)
-    prepare = worker.pool.get(linked.pk).driver.prepare
-
-    def prepare_and_close(to, *, deadline):
-        out = prepare(to, deadline=deadline)
-        world.restrict(there.chat_id, True)
-        return out
-
-    worker.pool.get(linked.pk).driver.prepare = prepare_and_close
-    worker.drive(linked)
-
-    assert state_of(message) == ("failed", "group_read_only")
-    group.refresh_from_db()
-    assert (group.announce_only, group.can_write) == (True, False)
+    assert outcome_of(message) == ("failed", "quote_gone")
     assert world.record == []
 
 
@@ -307,7 +192,7 @@ def test_a_contact_known_by_lid_alone_is_written_to(send, linked, world, worker)
     message = send(TextContent("Bonjour"), to=contact)
     worker.drive(linked)
 
-    assert state_of(message) == ("sent", "")
+    assert outcome_of(message) == ("sent", "")
     assert world.record[0].phone == ANA
 
 
@@ -347,7 +232,7 @@ def test_a_basis_that_was_withdrawn_meanwhile_cancels_what_is_queued(send, linke
     Contact.objects.update(lawful_basis="", lawful_basis_at=None)
     worker.drive(linked)
 
-    assert state_of(message) == ("cancelled", "no_lawful_basis")
+    assert outcome_of(message) == ("cancelled", "no_lawful_basis")
     assert world.record == []
 
 
@@ -355,7 +240,7 @@ def test_a_number_that_became_our_own_fails_with_that_reason(linked, world, work
     message = write(linked, ME)
     worker.drive(linked)
 
-    assert state_of(message) == ("failed", "own_number")
+    assert outcome_of(message) == ("failed", "own_number")
 
 
 # --------------------------------------------------------------------------------- schedule
@@ -366,7 +251,7 @@ def test_a_message_with_a_time_waits_for_it(send, linked, world, worker):
     message = send(SHOP, due_at=later)
     worker.drive(linked)
 
-    assert state_of(message) == ("queued", "")
+    assert outcome_of(message) == ("queued", "")
     assert message.due_at == message.scheduled_for == later
 
 
@@ -375,7 +260,7 @@ def test_a_message_is_moved_while_it_waits_and_goes_out_then(send, linked, world
 
     assert messages.move(message, due_at=timezone.now(), now=timezone.now())
     worker.drive(linked)
-    assert state_of(message) == ("sent", "")
+    assert outcome_of(message) == ("sent", "")
     assert not messages.move(message, due_at=timezone.now(), now=timezone.now())
 
 
@@ -415,4 +300,4 @@ def test_an_opt_out_cancels_what_is_planned(send, linked):
     message = send(SHOP, due_at=timezone.now() + dt.timedelta(hours=3))
     contacts.opt_out(message.contact, reason="stop", now=timezone.now())
 
-    assert state_of(message) == ("cancelled", "opted_out")
+    assert outcome_of(message) == ("cancelled", "opted_out")

@@ -10,12 +10,8 @@ from whatsapp import retention, tasks
 from whatsapp.driver.base import MediaFile, MediaKind, Retryable
 from whatsapp.models import Account, Incoming, Media, Message
 
+pytestmark = pytest.mark.usefixtures("media_folder")
 ACCOUNT, ANA = "+33639980001", "+33639980100"
-
-
-@pytest.fixture(autouse=True)
-def media_folder(settings, tmp_path):
-    settings.MEDIA_ROOT = tmp_path / "media"
 
 
 def stored():

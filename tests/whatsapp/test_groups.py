@@ -8,7 +8,7 @@ from django.utils import timezone
 from accounts.activity import Actor, Verb
 from accounts.models import Activity
 from tests.factories import DAY, NOW, make_account
-from whatsapp import contacts, driving, groups, identities, suppression, tags, tasks
+from whatsapp import contacts, driving, groups, identities, suppression, tasks
 from whatsapp.driver.base import GroupInfo, Member, Retryable
 from whatsapp.models import Account, Contact, Group, GroupMember
 from whatsapp.signals import message_changed
@@ -382,16 +382,6 @@ def test_labels_are_stored_once_and_recorded(linked, world, worker, neighbours):
 
     line = Activity.objects.get(verb=Verb.CHANGED)
     assert line.detail == {"fields": ["region", "segments", "tags"]}
-
-
-def test_tags_are_lower_case_each_once():
-    assert tags.read(["VIP", " vip ", "", "Été  2026", "lyon"]) == ["vip", "été 2026", "lyon"]
-
-
-@pytest.mark.parametrize("words", [["x" * 41], ["a,b"], ["a;b"], [str(n) for n in range(51)]])
-def test_what_is_no_tag_is_refused(words):
-    with pytest.raises(tags.BadTag):
-        tags.read(words)
 
 
 def test_a_pair_learnt_by_a_scrape_is_known_to_the_inbox(linked, world, worker, neighbours):

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from accounts.activity import Actor, Verb
 from accounts.models import Activity, User
+from tests.whatsapp.conftest import state_of
 from whatsapp import explaining, health, limits, linking, notices, obstacles, pace
 from whatsapp.models import Account, Attempt, Contact, HealthSample, Message
 
@@ -18,11 +19,6 @@ SINCE = timezone.now()
 WELL = health.Counts(
     SINCE, acked=50, in_time=50, settled=50, delivered=49, people=30, replied=6
 )  # fmt: skip
-
-
-def state_of(message) -> str:
-    message.refresh_from_db()
-    return message.state
 
 
 # -------------------------------------------------------------------------------- the score

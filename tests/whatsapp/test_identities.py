@@ -23,12 +23,8 @@ from whatsapp.models import (
 )
 from whatsapp.signals import contacts_merged
 
+pytestmark = pytest.mark.usefixtures("no_doorbells")
 PHONE, LID = "+33639980100", "100@lid"
-
-
-@pytest.fixture(autouse=True)
-def no_doorbells(monkeypatch):
-    monkeypatch.setattr("whatsapp.doorbells.ring", lambda account_ids: None)
 
 
 def find(tenant, phone="", lid="", source="inbound", **more):

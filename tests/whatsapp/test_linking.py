@@ -3,11 +3,11 @@
 import time
 from datetime import timedelta
 
-import pytest
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
+from tests.whatsapp.conftest import refused
 from whatsapp import linking, notices
 from whatsapp.driver.base import PageState
 from whatsapp.models import Account, Incoming
@@ -290,10 +290,6 @@ def test_waiting_for_a_code_of_a_linked_account_says_so(linked):
 
 
 # ------------------------------------------------------------------------- in the database
-
-
-def refused(match):
-    return pytest.raises(IntegrityError, match=match)
 
 
 def test_the_database_refuses_a_phone_linked_twice(linked, tenant):

@@ -14,11 +14,7 @@ from whatsapp import filetypes, media
 from whatsapp.media import BadMedia
 from whatsapp.models import Media
 
-
-@pytest.fixture(autouse=True)
-def media_folder(settings, tmp_path):
-    settings.MEDIA_ROOT = tmp_path
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("media_folder")
 
 
 @pytest.fixture

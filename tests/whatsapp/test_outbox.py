@@ -4,11 +4,12 @@ from datetime import timedelta
 from operator import attrgetter
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.factories import make_media
+from tests.whatsapp.conftest import refused
 from whatsapp import contacts, due, outbox, pace
 from whatsapp.models import Attempt, Contact, Message
 from whatsapp.signals import message_changed
@@ -123,10 +124,6 @@ def test_contacts_are_made_once_per_phone(tenant):
 
 
 # ------------------------------------------------------------------------- in the database
-
-
-def refused(match):
-    return pytest.raises(IntegrityError, match=match)
 
 
 def test_the_database_refuses_an_unknown_state(account, write):

@@ -215,24 +215,19 @@ class AccountAdmin(DiscoversGroups, TenantScoped, ConsoleAdmin):
             return linking.request(account, phone=phone, **by) or bool(phone)
 
         try:
-            return self._ask(request, rows, ask)
+            return self._each(
+                request,
+                rows,
+                ask,
+                ngettext_lazy(
+                    "A code is on its way for %d account: scan it on its page.",
+                    "A code is on its way for %d accounts: scan each on its page.",
+                ),
+            )
         except phones.BadPhone as error:
             self.message_user(request, str(error), messages.ERROR)
         page = back_to_page(self, request)
         return HttpResponseRedirect(page) if page else None
-
-    def _ask(
-        self, request: HttpRequest, rows: QuerySet[Account], ask: Callable[..., bool]
-    ) -> HttpResponse | None:
-        return self._each(
-            request,
-            rows,
-            ask,
-            ngettext_lazy(
-                "A code is on its way for %d account: scan it on its page.",
-                "A code is on its way for %d accounts: scan each on its page.",
-            ),
-        )
 
     @action(description=_("Pause sending"), permissions=["change"])
     def pause(self, request: HttpRequest, rows: QuerySet[Account]) -> HttpResponse | None:

@@ -190,7 +190,8 @@ def time_zones() -> Iterator[Finding]:
     except DatabaseError:
         yield warning("the tenants' zones could not be asked for", "mend the database first")
         return
-    wrong = {slug: zone for slug, zone in zones.items() if zone not in _known_zones()}
+    known = zoneinfo.available_timezones()
+    wrong = {slug: zone for slug, zone in zones.items() if zone not in known}
     for slug, zone in wrong.items():
         yield fail(
             f"tenant {slug} has the time zone {zone!r}, which is not known here",
@@ -198,7 +199,3 @@ def time_zones() -> Iterator[Finding]:
         )
     if not wrong:
         yield ok(f"time zone data is there, for all {len(zones)} tenants")
-
-
-def _known_zones() -> set[str]:
-    return zoneinfo.available_timezones()
