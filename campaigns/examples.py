@@ -5,6 +5,7 @@ from __future__ import annotations
 from accounts.examples import answer, body
 
 CONNECT = [
+    body("a code to type in", {"phoneNumber": "+33639980000"}),
     answer(
         "code to scan",
         {
@@ -12,6 +13,21 @@ CONNECT = [
             "message": "Scan this code with WhatsApp: Settings, Linked devices.",
             "data": {
                 "status": "pending",
+                "qrCode": "2@Zx…",
+                "qrCodeDataUrl": "data:image/png;base64,iVBORw0…",
+                "expiresAt": "2026-11-20T10:02:00Z",
+            },
+        },
+    ),
+    answer(
+        "code to type in",
+        {
+            "success": True,
+            "message": "Type this code in on your phone: Settings, Linked devices, Link with "
+            "phone number instead.",
+            "data": {
+                "status": "pending",
+                "pairingCode": "H7KD-93QX",
                 "qrCode": "2@Zx…",
                 "qrCodeDataUrl": "data:image/png;base64,iVBORw0…",
                 "expiresAt": "2026-11-20T10:02:00Z",

@@ -16,6 +16,16 @@ from whatsapp.models import Account, Media
 LANGUAGE_CHOICES = [*days.LANGUAGES, days.BOTH]
 
 
+class ReferrerConnectBody(serializers.Serializer[Any]):
+    phoneNumber = serializers.CharField(  # noqa: N815
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        max_length=60,
+        help_text="Of the phone to link: the answer has a code to type in on it, too.",
+    )
+
+
 class PauseBody(serializers.Serializer[Any]):
     enrollmentPaused = serializers.BooleanField(required=False, allow_null=True)  # noqa: N815
     sendingPaused = serializers.BooleanField(required=False, allow_null=True)  # noqa: N815
@@ -97,6 +107,9 @@ class ConnectData(serializers.Serializer[Any]):
     status = serializers.ChoiceField(choices=["pending", "connected", "disconnected"])
     qrCode = serializers.CharField(required=False)  # noqa: N815
     qrCodeDataUrl = serializers.CharField(required=False)  # noqa: N815
+    pairingCode = serializers.CharField(  # noqa: N815
+        required=False, help_text="To type in on the phone that was named."
+    )
     expiresAt = serializers.DateTimeField(required=False)  # noqa: N815
     phoneNumber = serializers.CharField(required=False)  # noqa: N815
 

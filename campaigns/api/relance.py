@@ -19,8 +19,13 @@ from accounts.signed import Service
 from campaigns import days, examples, exits, referrers, serializers
 from campaigns.models import Referrer
 from whatsapp import limits, linking
-from whatsapp.api.linking import longest_wait, wait_for_code
+from whatsapp.api.linking import code_to_type, longest_wait, phone_to_link, wait_for_code
 from whatsapp.models import Account
+
+SCAN = "Scan this code with WhatsApp: Settings, Linked devices."
+TYPE_IN = (
+    "Type this code in on your phone: Settings, Linked devices, Link with phone number instead."
+)
 
 
 class ReferrerRoute(Route):
@@ -48,22 +53,27 @@ class ConnectView(ReferrerRoute):
         description=(
             "Waits for a QR code and returns it. A second call while one is shown returns the "
             "current code and starts nothing. Codes change every 20 s or so: call again for the "
-            "new one, until `expiresAt`. Without a code in time: 504."
+            "new one, until `expiresAt`. With a `phoneNumber` it waits for a code to type in on "
+            "that phone instead of scanning. Without a code in time: 504."
         ),
-        request=None,
+        request=serializers.ReferrerConnectBody,
         responses=serializers.ConnectAnswer,
         examples=examples.CONNECT,
     )
     def post(self, request: Request) -> Response:
         actor = actor_of(request)
+        body = serializers.ReferrerConnectBody(data=request.data)
+        body.is_valid(raise_exception=True)
         account = referrers.account_of(self.referrer, actor=actor, now=timezone.now())
-        found = (
-            None
-            if account.is_linked
-            else wait_for_code(account, actor=actor, seconds=longest_wait())
-        )
-        if found is None:
-            account.refresh_from_db()
+        phone = phone_to_link(account, body.validated_data.get("phoneNumber"))
+        found, typed = None, ""
+        if phone and not account.is_linked:
+            typed = code_to_type(account, phone=phone, actor=actor, seconds=longest_wait())
+            found = linking.current_qr(account.pk)
+        elif not account.is_linked:
+            found = wait_for_code(account, actor=actor, seconds=longest_wait())
+        account.refresh_from_db()
+        if account.is_linked or (found is None and not phone):
             return Response(
                 {
                     "success": True,
@@ -71,18 +81,21 @@ class ConnectView(ReferrerRoute):
                     "data": {"status": "connected", "phoneNumber": account.phone},
                 }
             )
-        return Response(
-            {
-                "success": True,
-                "message": "Scan this code with WhatsApp: Settings, Linked devices.",
-                "data": {
-                    "status": "pending",
-                    "qrCode": found.text,
-                    "qrCodeDataUrl": found.data_url,
-                    "expiresAt": found.expires_at,
-                },
+        if phone and not typed:
+            reason = f" ({account.status_reason})" if account.status_reason else ""
+            raise Problem(
+                504, "no_pairing_code", f"No code came in time{reason}. Please try again."
+            )
+        data: dict[str, Any] = {"status": "pending", "expiresAt": linking.attempt_ends(account)}
+        if typed:
+            data["pairingCode"] = typed
+        if found is not None:
+            data |= {
+                "qrCode": found.text,
+                "qrCodeDataUrl": found.data_url,
+                "expiresAt": found.expires_at,
             }
-        )
+        return Response({"success": True, "message": TYPE_IN if typed else SCAN, "data": data})
 
 
 @extend_schema(tags=["referrer"])

@@ -15,7 +15,7 @@ from PIL import Image
 from accounts.models import User
 from campaigns.models import Referrer
 from tests import companies
-from whatsapp import leases, linking
+from whatsapp import leases, linking, pairing
 from whatsapp.driver.base import Me, QrCode
 from whatsapp.models import Account, Attempt, Contact, Message, Usage
 
@@ -192,6 +192,54 @@ def test_an_attempt_that_fails_ends_the_wait_with_its_reason(acme, amina, worker
     assert answer.status_code == 504
     assert "the page refuses this browser" in answer.json()["detail"]
     assert time.monotonic() - began < 10
+
+
+def test_with_a_phone_number_a_code_to_type_in_is_answered_beside_the_code_to_scan(acme, amina):
+    referrer = acme.make_referrer("amina")
+    linking.request(referrer.account, phone=PHONE, now=timezone.now())
+    referrer.account.refresh_from_db()
+    linking.publish_qr(referrer.account, QrCode(text="2@code", seq=1))
+    pairing.publish(referrer.account, "H7KD-93QX")
+
+    answer = amina.post("/api/relance/connect", {"phoneNumber": "06 39 98 00 00"}, format="json")
+
+    data = answer.json()["data"]
+    assert answer.status_code == 200, data
+    assert (data["status"], data["pairingCode"], data["qrCode"]) == (
+        "pending", "H7KD-93QX", "2@code",
+    )  # fmt: skip
+    assert data["expiresAt"] > timezone.now().isoformat()
+
+
+def test_a_phone_number_is_what_the_code_is_asked_for(acme, amina, settings):
+    settings.WHATSAPP_LINK_SECONDS = 11
+    referrer = acme.make_referrer("amina", account=False)
+    amina.post("/api/relance/connect", {"phoneNumber": "06 39 98 00 00"}, format="json")
+    referrer.refresh_from_db()
+    assert (referrer.account.status, referrer.account.link_phone) == ("pending", PHONE)
+
+
+def test_a_phone_number_that_cannot_be_linked_starts_nothing(acme, amina):
+    referrer = acme.make_referrer("amina")
+    answer = amina.post("/api/relance/connect", {"phoneNumber": "12"}, format="json")
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == "phoneNumber"
+    referrer.account.refresh_from_db()
+    assert referrer.account.status == "new"
+
+
+def test_without_a_code_to_type_in_in_time_it_says_so(acme, amina, settings):
+    settings.WHATSAPP_LINK_SECONDS = 11
+    acme.make_referrer("amina")
+    answer = amina.post("/api/relance/connect", {"phoneNumber": PHONE}, format="json")
+    assert answer.status_code == 504
+    assert answer.json()["type"] == "urn:relance:no_pairing_code"
+
+
+def test_an_account_that_is_linked_needs_no_code_to_type_in(acme, amina):
+    acme.make_referrer("amina", **CONNECTED)
+    answer = amina.post("/api/relance/connect", {"phoneNumber": PHONE}, format="json")
+    assert answer.json()["data"] == {"status": "connected", "phoneNumber": PHONE}
 
 
 @pytest.mark.django_db(transaction=True)

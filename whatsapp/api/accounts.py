@@ -169,11 +169,13 @@ class AccountConnectView(AccountRoute):
         code: linking.PublishedQr | None = None
         typed = ""
         if not account.is_linked:
-            linking.request(account, phone=phone, actor=self.actor, now=timezone.now())
             if phone:
-                typed = code_to_type(account, seconds=wishes["waitSeconds"])
+                typed = code_to_type(
+                    account, phone=phone, actor=self.actor, seconds=wishes["waitSeconds"]
+                )
                 code = linking.current_qr(account.pk)
             else:
+                linking.request(account, actor=self.actor, now=timezone.now())
                 found = linking.wait_for_qr(account.pk, timeout=wishes["waitSeconds"])
                 code = found if isinstance(found, linking.PublishedQr) else None
         account.refresh_from_db()

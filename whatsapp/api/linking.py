@@ -1,4 +1,4 @@
-"""Waiting for a QR code on behalf of a caller."""
+"""Waiting for a code, to scan or to type in, on behalf of a caller."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ def phone_to_link(account: Account, text: str | None) -> str:
     return phone_of(text, "phoneNumber", account.tenant.region) if text else ""
 
 
-def code_to_type(account: Account, *, seconds: float) -> str:
-    """The code for the account's `link_phone`; empty when none came in time. Raises `Problem`."""
+def code_to_type(account: Account, *, phone: str, actor: Actor, seconds: float) -> str:
+    """Ask for a code to type in on `phone`; empty when none came in time. Raises `Problem`."""
+    linking.request(account, phone=phone, actor=actor, now=timezone.now())
     found = pairing.wait(account, timeout=seconds)
     if found is not None and found.error:
         raise Problem(
