@@ -8,14 +8,14 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.contract.chromium_rig import WA_JS, ChromiumRig, group_of
 from tests.contract.media import DOCUMENT
-from tests.contract.rig import CALL, OPEN, WAIT, Session, new_phone, wait_until
+from tests.contract.rig import CALL, OPEN, WAIT, Session, link, new_phone, reopen, wait_until
 from whatsapp.driver import base
 from whatsapp.driver.chromium import ChromiumDriver
 from whatsapp.driver.launch import ChromiumConfig
@@ -214,6 +214,55 @@ def test_the_real_address_can_be_played_by_the_simulator(profile: Path):
 
     assert state is base.PageState.QR
     assert address == "https://web.whatsapp.com/"
+
+
+# ------------------------------------------------------------------------- catching up
+
+
+@pytest.fixture
+def caught(chromium: ChromiumRig, profile: Path):
+    """A session that was closed since two people wrote; who they are; from when on."""
+    session = link(chromium, profile)
+    phones = [new_phone(), new_phone()]
+    for phone in phones:
+        chromium.inbound(session.account, phone, f"from {phone}")
+        session.wait_for(base.Incoming, lambda e, phone=phone: e.message.phone == phone)
+    again = reopen(chromium, session, profile)
+    yield again, phones, datetime.now(UTC) - timedelta(hours=1)
+    again.driver.close()
+
+
+def test_what_a_late_answer_held_is_given_out_when_it_is_asked_for_again(caught):
+    session, phones, since = caught
+    web = session.driver._browser.web
+    web.execute_script(
+        "const slow = async (...a) => { await new Promise((ok) => setTimeout(ok, 800));"
+        " window.listed = true; return real.chat.list(...a); }, real = window.WPP;"
+        "window.WPP = {...real, chat: {...real.chat, list: slow}};"
+    )
+    with pytest.raises(base.DriverError):
+        session.driver.unread(since=since, deadline=0.2)
+    wait_until(lambda: web.execute_script("return window.listed"), "the late answer")
+
+    found = session.driver.unread(since=since, deadline=CALL)
+
+    assert {message.phone for message in found} == set(phones)
+
+
+def test_a_message_that_the_page_chokes_on_hides_no_other(caught, caplog):
+    session, (odd, fine), since = caught
+    session.driver._browser.web.execute_script(
+        "const cache = WPP.whatsapp.lidPnCache, real = cache.getCurrentLid.bind(cache);"
+        "const [odd] = arguments; cache.getCurrentLid = (wid) => {"
+        " if (String(wid).includes(odd)) throw new Error('odd'); return real(wid); };",
+        odd[1:],
+    )
+
+    found = session.driver.unread(since=since, deadline=CALL)
+    wait_until(lambda: "incoming message unreadable" in caplog.text, "a line of the log")
+
+    assert [message.phone for message in found] == [fine]
+    assert odd[1:] not in caplog.text
 
 
 # ------------------------------------------------------------------------------- groups

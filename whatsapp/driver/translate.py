@@ -23,9 +23,13 @@ def incoming_messages(said: list[dict[str, Any]]) -> list[base.IncomingMessage]:
         try:
             found.append(incoming_message(one))
         except (ArithmeticError, LookupError, OSError, TypeError, ValueError) as error:
-            # Its type only: what an error says may quote the message.
-            log.error("incoming message unreadable", error=type(error).__name__)
+            _note_unreadable(type(error).__name__)
     return found
+
+
+def _note_unreadable(error: str) -> None:
+    """The type of the error only: what it says may quote the message."""
+    log.error("incoming message unreadable", error=error)
 
 
 def incoming_message(said: dict[str, Any]) -> base.IncomingMessage:
@@ -151,6 +155,8 @@ class Translator:
                 )
             case "message":
                 self._emit(base.Incoming(self._next(), at, incoming_message(data)))
+            case "unreadable":
+                _note_unreadable(str(data))
             case "group":
                 self._emit(base.GroupChanged(self._next(), at, data))
             case "lost":

@@ -26,7 +26,8 @@ async function call(forLoad, op, args, timeoutMs) {
   try {
     if (forLoad && forLoad !== load) throw new Refusal('other_load');
     if (state() === 'loading' && !['status', 'qr', 'quiet'].includes(op)) throw new Refusal('loading');
-    const value = await until(Promise.resolve(ops[op](args || {})), timeoutMs);
+    const endsAt = performance.now() + timeoutMs;
+    const value = await until(Promise.resolve(ops[op](args || {}, endsAt)), timeoutMs);
     return JSON.stringify({ ok: value === undefined ? null : value });
   } catch (e) {
     const s = sends.get((args || {}).id);

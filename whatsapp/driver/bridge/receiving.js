@@ -62,8 +62,17 @@ function incoming(m) {
     fromMe, quoted: quotedKey(m), location: placeOf(m), media: fileOf(m),
   };
 }
+// What one of them looks like must not hide the others.
+function readable(m) {
+  try {
+    return incoming(m);
+  } catch (e) {
+    emit('unreadable', text(e && e.name));
+    return null;
+  }
+}
 function onMessage(m) {
-  const data = incoming(m);
+  const data = readable(m);
   if (!data || seen.has(data.id)) return;
   seen.add(data.id);
   emit('message', data);
@@ -88,26 +97,29 @@ async function stored(chat, count) {
 const files = new Map(); // id of a message -> its Blob, on its way to Python
 
 Object.assign(ops, {
-  async unread({ since }) {
+  async unread({ since }, endsAt) {
     ready();
-    const out = [];
+    const out = new Map();
     const some = { onlyWithUnreadMessage: since == null, ignoreGroupMetadata: true };
     for (const chat of await WPP.chat.list(some)) {
       let messages;
       if (since != null) {
         if (chat.t < since) continue;
-        messages = (await storedSince(chat, since)).map(incoming).filter(Boolean);
+        messages = (await storedSince(chat, since)).map(readable).filter(Boolean);
       } else {
         const want = Math.min(Math.max(chat.unreadCount || 0, 0), 200);
         if (!want) continue;
         // More than wanted: the tail of a chat holds our own messages too.
-        const all = (await stored(chat, want + 30)).map(incoming).filter(Boolean);
+        const all = (await stored(chat, want + 30)).map(readable).filter(Boolean);
         const first = all.filter((m) => !m.fromMe).slice(-want)[0];
         messages = first ? all.slice(all.indexOf(first)) : [];
       }
-      for (const m of messages) if (!seen.has(m.id)) { seen.add(m.id); out.push(m); }
+      for (const m of messages) if (!seen.has(m.id)) out.set(m.id, m);
     }
-    return out.sort((a, b) => a.t - b.t);
+    const fresh = [...out.values()].filter((m) => !seen.has(m.id)); // some were events meanwhile
+    // After its time nobody takes the answer: they are given out when they are asked for again.
+    if (performance.now() < endsAt) for (const m of fresh) seen.add(m.id);
+    return fresh.sort((a, b) => a.t - b.t);
   },
   async download({ id, limit }) {
     ready();
