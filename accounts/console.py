@@ -10,11 +10,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.contrib.admin import SimpleListFilter
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import ForeignKey, Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -25,7 +23,6 @@ from accounts.lists import QuickChangeList, QuickPaginator
 from accounts.models import Membership, Tenant, User
 from accounts.permissions import ADMINISTRATORS
 
-NAMED = 100  # rows that a question names; it counts all of them
 F = TypeVar("F", bound=Callable[..., Any])
 
 if TYPE_CHECKING:
@@ -77,10 +74,8 @@ __all__ = [
     "StaffOfCompany",
     "TenantScoped",
     "action",
-    "back_to_page",
     "companies",
     "company_time",
-    "confirmed",
     "display",
     "regions",
     "tenant_ids",
@@ -332,60 +327,3 @@ class QuestionFilter(SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
         asked = self.questions.get(self.value() or "")
         return asked[1](queryset) if asked else queryset
-
-
-def back_to_page(model_admin: Any, request: HttpRequest) -> str | None:
-    """Address of the row's page on which an action was asked for; None: it was the list."""
-    pk = request.POST.get("from_page", "")
-    if not pk.isdecimal():
-        return None
-    return reverse(f"admin:{model_admin.opts.label_lower.replace('.', '_')}_change", args=[pk])
-
-
-def confirmed(
-    model_admin: Any,
-    request: HttpRequest,
-    rows: QuerySet[Any],
-    *,
-    action_name: str,
-    question: Any,
-    consequence: Any,
-    describe: Callable[[Any], str] = str,
-    chosen: int | None = None,
-    form: Any = None,
-) -> HttpResponse | None:
-    """The page that asks before an action; None once the answer was yes.
-
-    The rows are counted and named on the page and sent again with the answer: by id, or as "all of
-    the list" when that was chosen. If there are others by then the question is asked again.
-    `chosen` is how many were chosen where `rows` are fewer; `form` is filled in with the answer.
-    """
-    count = rows.count()
-    across = request.POST.get("select_across") == "1"
-    same = not across or request.POST.get("count") == str(count)
-    if request.POST.get("confirmed") == "yes" and same and (form is None or form.is_valid()):
-        return None
-    return TemplateResponse(
-        request,
-        "admin/confirm_action.html",
-        {
-            **model_admin.admin_site.each_context(request),
-            "title": question,
-            "consequence": consequence,
-            "rows": [describe(row) for row in rows[:NAMED]],
-            "more": max(0, count - NAMED),
-            "count": count,
-            "left_out": max(0, (chosen or 0) - count),
-            "changed": "confirmed" in request.POST and not same,
-            "form": form,
-            "across": across,
-            "ids": [] if across else list(rows.values_list("pk", flat=True)),
-            "action_name": action_name,
-            "checkbox_name": ACTION_CHECKBOX_NAME,
-            "opts": model_admin.opts,
-            "media": model_admin.media,
-            "from_page": request.POST.get("from_page", ""),
-            "back": back_to_page(model_admin, request)
-            or reverse(f"admin:{model_admin.opts.label_lower.replace('.', '_')}_changelist"),
-        },
-    )

@@ -16,16 +16,9 @@ from django.utils.translation import ngettext
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accounts import activity, api_keys
+from accounts.actions import confirmed
 from accounts.activity import Verb, actor_of
-from accounts.console import (
-    ConsoleAdmin,
-    MixinBase,
-    QuestionFilter,
-    TenantScoped,
-    action,
-    confirmed,
-    display,
-)
+from accounts.console import ConsoleAdmin, MixinBase, QuestionFilter, TenantScoped, action, display
 from accounts.models import ApiKey, Membership, ServiceKey, User
 from accounts.permissions import RANKS
 

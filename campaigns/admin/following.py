@@ -14,16 +14,9 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from accounts.actions import confirmed
 from accounts.activity import actor_of
-from accounts.console import (
-    ConsoleAdmin,
-    QuestionFilter,
-    ReadOnly,
-    TenantScoped,
-    action,
-    confirmed,
-    display,
-)
+from accounts.console import ConsoleAdmin, QuestionFilter, ReadOnly, TenantScoped, action, display
 from campaigns import explaining, targets
 from campaigns.admin.content import with_files
 from campaigns.models import Delivery, Target

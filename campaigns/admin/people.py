@@ -12,16 +12,9 @@ from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.actions import confirmed
 from accounts.activity import actor_of
-from accounts.console import (
-    ConsoleAdmin,
-    QuestionFilter,
-    ReadOnly,
-    TenantScoped,
-    action,
-    confirmed,
-    display,
-)
+from accounts.console import ConsoleAdmin, QuestionFilter, ReadOnly, TenantScoped, action, display
 from accounts.exports import csv_answer
 from accounts.forms import OfCompany
 from accounts.import_pages import ImportsCsv

@@ -6,9 +6,9 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
@@ -16,6 +16,7 @@ from django.utils.html import format_html_join
 from django.utils.translation import gettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 
+from accounts.actions import confirmed, finished
 from accounts.activity import Verb, actor_of, record
 from accounts.console import (
     ConsoleAdmin,
@@ -24,8 +25,6 @@ from accounts.console import (
     ReadOnly,
     TenantScoped,
     action,
-    back_to_page,
-    confirmed,
     display,
 )
 from accounts.exports import csv_answer
@@ -298,12 +297,7 @@ class ContactAdmin(ImportsCsv, TenantScoped, ConsoleAdmin):
         changed = [contact for contact in rows.order_by("pk") if act(contact)]
         for contact in changed:
             self.log_change(request, contact, name)
-        if changed:
-            self.message_user(request, done % len(changed), messages.SUCCESS)
-        else:
-            self.message_user(request, _("Nothing to change: it is so already."), messages.WARNING)
-        back = back_to_page(self, request)
-        return HttpResponseRedirect(back) if back else None
+        return finished(self, request, len(changed), done)
 
     @action(description=_("Export as CSV"), permissions=["view"])
     def export_csv(self, request: HttpRequest, rows: QuerySet[Contact]) -> HttpResponseBase:

@@ -8,22 +8,15 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 
+from accounts.actions import back_to_page
 from accounts.activity import actor_of
-from accounts.console import (
-    ConsoleAdmin,
-    MixinBase,
-    QuestionFilter,
-    TenantScoped,
-    action,
-    back_to_page,
-    display,
-)
+from accounts.console import ConsoleAdmin, MixinBase, QuestionFilter, TenantScoped, action, display
 from whatsapp import groups
 from whatsapp.admin.contact_forms import TagField, TagFilter
 from whatsapp.admin.contact_story import VERDICTS
@@ -57,8 +50,7 @@ class AsksOnce(MixinBase):
             self.message_user(request, done % asked, messages.SUCCESS)
         if refused:
             self.message_user(request, refused, messages.WARNING)
-        page = back_to_page(self, request)
-        return HttpResponseRedirect(page) if page else None
+        return back_to_page(self, request)
 
 
 class DiscoversGroups(AsksOnce):

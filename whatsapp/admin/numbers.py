@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
@@ -16,16 +16,9 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
 from accounts import phones
+from accounts.actions import back_to_page, confirmed, finished
 from accounts.activity import Verb, actor_of
-from accounts.console import (
-    ConsoleAdmin,
-    QuestionFilter,
-    TenantScoped,
-    action,
-    back_to_page,
-    confirmed,
-    display,
-)
+from accounts.console import ConsoleAdmin, QuestionFilter, TenantScoped, action, display
 from accounts.forms import OfCompany
 from whatsapp import health, limits, linking, numbers, pace, profiles
 from whatsapp.admin.groups import DiscoversGroups
@@ -226,8 +219,7 @@ class AccountAdmin(DiscoversGroups, TenantScoped, ConsoleAdmin):
             )
         except phones.BadPhone as error:
             self.message_user(request, str(error), messages.ERROR)
-        page = back_to_page(self, request)
-        return HttpResponseRedirect(page) if page else None
+        return back_to_page(self, request)
 
     @action(description=_("Pause sending"), permissions=["change"])
     def pause(self, request: HttpRequest, rows: QuerySet[Account]) -> HttpResponse | None:
@@ -314,9 +306,4 @@ class AccountAdmin(DiscoversGroups, TenantScoped, ConsoleAdmin):
             if work(account, actor=actor_of(request), now=now):
                 changed += 1
                 self.log_change(request, account, str(done % 1))
-        if changed:
-            self.message_user(request, done % changed, messages.SUCCESS)
-        else:
-            self.message_user(request, _("Nothing to change: it is so already."), messages.WARNING)
-        page = back_to_page(self, request)
-        return HttpResponseRedirect(page) if page else None
+        return finished(self, request, changed, done)

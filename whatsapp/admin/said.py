@@ -9,13 +9,14 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import truncatechars
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext, ngettext_lazy
 
 from accounts import lists
+from accounts.actions import back_to_page, confirmed
 from accounts.activity import actor_of
 from accounts.console import (
     ConsoleAdmin,
@@ -24,9 +25,7 @@ from accounts.console import (
     ReadOnly,
     TenantScoped,
     action,
-    back_to_page,
     companies,
-    confirmed,
     display,
     regions,
 )
@@ -260,8 +259,7 @@ class MessageAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
         done: Any,
     ) -> HttpResponse | None:
         """Ask, then do `work` on those that are in `state`, `AT_ONCE` at most."""
-        page = back_to_page(self, request)
-        back = HttpResponseRedirect(page) if page else None
+        back = back_to_page(self, request)
         legal = rows.filter(state=state)
         if not legal.exists():
             self.message_user(request, none, messages.WARNING)

@@ -13,17 +13,10 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from accounts.actions import confirmed
 from accounts.activity import actor_of
 from accounts.admin.keys import MadeWithSecret, secret_page
-from accounts.console import (
-    ConsoleAdmin,
-    QuestionFilter,
-    ReadOnly,
-    TenantScoped,
-    action,
-    confirmed,
-    display,
-)
+from accounts.console import ConsoleAdmin, QuestionFilter, ReadOnly, TenantScoped, action, display
 from whatsapp.models import WebhookDelivery, WebhookEndpoint
 from whatsapp.webhooks import endpoints
 
