@@ -2,7 +2,7 @@
 
 An answer pauses a follow-up where its campaign says so (`Campaign.pause_on_reply`); only a person
 lets it go on. A take-over of the chat always pauses it, and lets it go on when it ends, whether it
-runs out or is given back: planning looks each minute (`release`).
+runs out or is given back: planning looks each minute (`release`, `hold`).
 
 Locks: the chat, then targets, then their messages, which `targets.pause` touches by conditional
 statements. Nobody who holds a target waits for a chat.
@@ -18,7 +18,8 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.dispatch import receiver
 
 from accounts import deadlocks
-from accounts.activity import SYSTEM, Actor
+from accounts.activity import SYSTEM, Actor, Verb
+from accounts.models import Activity
 from campaigns import targets
 from campaigns.broadcasts import tracking
 from campaigns.models import Target
@@ -76,6 +77,36 @@ def release(*, now: datetime) -> int:
         # now, a later one waits for them and holds them again.
         still = held.filter(pk__in=ids).values_list("pk", flat=True)
         return targets.resume(list(still), actor=SYSTEM, now=now)
+
+
+def hold(*, now: datetime) -> int:
+    """Pause those who are followed, or known by their phone, only since their chat was taken over.
+
+    Planning asks for it before it queues. Whom a person has let go on since is left. Returns how
+    many.
+    """
+    taken_over = {
+        (chat.tenant_id, chat.account_id, chat.contact.phone): chat.taken_over_at
+        for chat in Chat.objects.taken_over(now=now).select_related("contact")
+    }
+    rows = Target.objects.filter(
+        tenant__in={tenant for tenant, _, _ in taken_over},
+        phone__in={phone for _, _, phone in taken_over if phone},
+        state=Target.State.ACTIVE,
+        paused_at=None,
+    )
+    since = {
+        pk: taken_over[tenant, account, phone]
+        for pk, tenant, account, phone in rows.values_list("pk", "tenant", "account", "phone")
+        if (tenant, account, phone) in taken_over
+    }
+    resumed = Activity.objects.filter(
+        subject_type=Target._meta.label_lower, subject_id__in=since, verb=Verb.TARGET_RESUMED
+    )
+    for pk, at in resumed.values_list("subject_id", "at"):
+        if pk in since and at >= (since[pk] or at):
+            del since[pk]
+    return targets.pause(since, by=PausedBy.TAKEOVER, now=now)
 
 
 def _lock(rows: QuerySet[Target]) -> list[int]:

@@ -20,6 +20,7 @@ def enrol() -> None:
 def plan() -> None:
     now = timezone.now()
     conversations.release(now=now)
+    conversations.hold(now=now)
     planning.plan(now=now)
 
 

@@ -1,9 +1,10 @@
 """An answer, a take-over or a merged contact, and what becomes of follow-ups and broadcasts."""
 
 import pytest
+from django.utils import timezone
 
 from accounts.activity import Actor
-from campaigns import conversations, explaining, planning, targets
+from campaigns import conversations, explaining, planning, targets, tasks
 from campaigns.broadcasts import figures, queueing, running
 from campaigns.models import Campaign, Recipient
 from tests.campaigns.conftest import move, to_sending
@@ -11,6 +12,7 @@ from tests.factories import (
     DAY,
     HOUR,
     NOW,
+    fiction_phone,
     make_account,
     make_broadcast,
     make_campaign,
@@ -26,6 +28,7 @@ from whatsapp.models import Contact, Message
 
 pytestmark = pytest.mark.django_db
 OLGA = Actor("user", "olga")
+PHONE = fiction_phone(700)
 _ids = iter(range(1, 1000))
 
 
@@ -153,6 +156,61 @@ def test_whom_a_person_paused_stays_paused_after_a_take_over(target):
     conversations.release(now=NOW + DAY)
     target.refresh_from_db()
     assert (target.paused_at, target.paused_by) == (NOW, "")
+
+
+def take_over_of(campaign, phone, *, lid=""):
+    """An account and a chat with somebody whom nobody follows yet, taken over now."""
+    account = make_account(campaign.tenant)
+    contact = make_contact(campaign.tenant, phone=phone, lid=lid)
+    chat = chats.open_chat(account=account, contact=contact, now=timezone.now())
+    chats.take_over(chat, actor=OLGA, now=timezone.now())
+    return account
+
+
+def follow(campaign, account, phone):
+    referrer = make_referrer(campaign.tenant, account=account)
+    return make_target(make_referral(referrer, phone=phone), next_due_at=timezone.now())
+
+
+def test_whoever_is_followed_only_since_their_chat_was_taken_over_waits_as_well(campaign):
+    account = take_over_of(campaign, PHONE)
+    target = follow(campaign, account, PHONE)
+    other = follow(campaign, make_account(campaign.tenant), fiction_phone(701))
+
+    tasks.plan()
+
+    target.refresh_from_db()
+    assert target.paused_by == "takeover"
+    assert Message.objects.get().contact.phone == other.phone
+    conversations.release(now=timezone.now() + DAY)
+    target.refresh_from_db()
+    assert target.paused_at is None
+
+
+def test_so_does_whoever_s_phone_is_learnt_only_then(campaign):
+    account = take_over_of(campaign, "", lid="700@lid")
+    target = follow(campaign, account, PHONE)
+    identities.find_or_make(
+        tenant_id=campaign.tenant_id, phone=PHONE, lid="700@lid", source="inbound",
+        now=timezone.now(),
+    )  # fmt: skip
+
+    tasks.plan()
+
+    target.refresh_from_db()
+    assert target.paused_by == "takeover"
+    assert not Message.objects.exists()
+
+
+def test_whom_somebody_lets_go_on_during_a_take_over_is_not_held_again(target):
+    planning.plan(now=NOW)
+    chats.take_over(chat_of(target), actor=OLGA, now=NOW)
+    targets.resume([target.pk], actor=OLGA, now=NOW + HOUR / 60)
+
+    assert conversations.hold(now=NOW + HOUR / 30) == 0
+
+    target.refresh_from_db()
+    assert target.paused_at is None
 
 
 def test_an_answer_during_a_take_over_outlasts_it(target):
