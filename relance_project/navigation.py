@@ -6,7 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.templatetags.static import static
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 
@@ -16,6 +16,14 @@ def _link(title: Any, model: str, icon: str, **more: Any) -> dict[str, Any]:
 
 def _superuser(request: HttpRequest) -> bool:
     return bool(request.user.is_superuser)
+
+
+def _campaigns(request: HttpRequest) -> bool:
+    """Whether to mark them: the calendar is below their address, with a line of its own."""
+    here = request.path
+    return here.startswith(reverse("admin:campaigns_campaign_changelist")) and not here.startswith(
+        reverse("admin:campaigns_calendar")
+    )
 
 
 SIDEBAR: list[dict[str, Any]] = [
@@ -34,7 +42,7 @@ SIDEBAR: list[dict[str, Any]] = [
     {
         "title": _("Following up"),
         "items": [
-            _link(_("Campaigns"), "campaigns_campaign", "campaign"),
+            _link(_("Campaigns"), "campaigns_campaign", "campaign", active=_campaigns),
             _link(_("Broadcasts"), "campaigns_broadcast", "cell_tower"),
             _link(_("Segments"), "campaigns_segment", "filter_alt"),
             _link(_("Targets"), "campaigns_target", "track_changes"),

@@ -34,6 +34,21 @@ def at(day, hour=12, minute=0):
     return dt.datetime(2026, 10, day, hour, minute, tzinfo=PARIS)
 
 
+@pytest.mark.parametrize(
+    ("address", "active"),
+    [
+        (CALENDAR, "Calendar"),
+        ("/admin/campaigns/campaign/", "Campaigns"),
+        ("/admin/campaigns/campaign/add/", "Campaigns"),
+        ("/admin/", "Today"),
+    ],
+)
+def test_the_sidebar_marks_where_one_is_and_nothing_else(manager, address, active):
+    groups = manager.get(address).context["sidebar_navigation"]
+    marked = [str(item["title"]) for group in groups for item in group["items"] if item["active"]]
+    assert marked == [active]
+
+
 @pytest.fixture
 def account(acme):
     return make_account(acme, name="amina")

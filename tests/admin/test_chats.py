@@ -1,5 +1,8 @@
 """Conversations and chat agents in the admin."""
 
+import re
+from html import unescape
+
 import pytest
 from django.urls import reverse
 from django.utils import timezone
@@ -58,6 +61,14 @@ def press(client, chat, button, **data):
 
 def text_of(answer):
     return answer.content.decode()
+
+
+def box(answer):
+    """What stands in the box to answer, as a browser reads it: its first line break is markup."""
+    inside = re.search(
+        r'<textarea id="answer-text"[^>]*>(.*?)</textarea>', text_of(answer), re.DOTALL
+    )
+    return unescape(inside[1].replace("\r\n", "\n").removeprefix("\n"))
 
 
 def test_a_conversation_shows_both_sides_with_ticks_and_who_wrote(manager, chat):
@@ -142,6 +153,21 @@ def test_an_answer_that_cannot_go_says_why(manager, chat):
     )
     assert "this person asked for no more messages" in text_of(answer)
     assert not Message.objects.exists()
+
+
+def test_an_answer_that_cannot_go_is_not_typed_again(manager, chat):
+    Contact.objects.update(opted_out_at=NOW)
+    typed = "\nBonjour <Zoé>,\nà demain"
+    answer = press(manager, chat, "answer", text=typed)
+    assert box(answer) == typed
+    assert box(manager.get(page(chat))) == ""
+
+
+def test_conversations_have_one_name_in_the_sidebar_and_above_the_page(manager, chat):
+    for address in (page(chat), reverse("admin:whatsapp_chat_changelist")):
+        words = [word.strip() for word in re.findall(r">([^<>]+)<", text_of(manager.get(address)))]
+        assert words.count("Conversations") > 1
+        assert not {"Chat", "Chats"} & set(words)
 
 
 def test_a_file_is_shown_in_its_own_conversation_only(manager, chat, acme):

@@ -232,6 +232,11 @@ class ChatAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
             )
         except CannotSend as error:
             self.message_user(request, _("Not sent: %s") % error, messages.ERROR)
+            request.method = "GET"  # the page as it is, with what was typed in its box
+            typed = {"typed": request.POST.get("text", "")}
+            return self.changeform_view(  # type: ignore[no-any-return]
+                request, str(chat.pk), extra_context=typed
+            )
         return self._back(chat)
 
     def take_over(self, request: HttpRequest, pk: int) -> HttpResponse:

@@ -47,6 +47,8 @@ class Chat(models.Model):
     objects = ChatQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("conversation")
+        verbose_name_plural = _("conversations")
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["account", "contact"], name="chat_once_per_account_and_contact"
