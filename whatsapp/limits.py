@@ -24,6 +24,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import hashlib
+import math
 import threading
 import zoneinfo
 from collections.abc import Callable
@@ -147,7 +148,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What an account may still send. `reset_in_ms`: until more becomes free.
+    """What an account may still send. `reset_in_ms`: until more becomes free, or a moment later.
 
     `sent_this_minute`: begun in the last 60 seconds.
     """
@@ -334,12 +335,12 @@ def snapshot(account: Account, *, now: datetime) -> Allowance:
     limit = account.limit_on(day)
     remaining, wait_ms = max(0, limit - sent), 0
     if remaining and minute >= account.limit_per_minute:
-        remaining, wait_ms = 0, int((oldest + MINUTE - now).total_seconds() * 1000)
+        remaining, wait_ms = 0, math.ceil((oldest + MINUTE - now).total_seconds() * 1000)
     return Allowance(
         sent_today=sent,
         daily_limit=limit,
         remaining=remaining,
-        reset_in_ms=wait_ms or int(seconds_to_midnight(account.tenant, now=now) * 1000),
+        reset_in_ms=wait_ms or math.ceil(seconds_to_midnight(account.tenant, now=now) * 1000),
         is_limited=remaining == 0,
         sent_this_minute=minute,
         per_minute=account.limit_per_minute,

@@ -249,6 +249,15 @@ def test_an_exhausted_minute_tells_when_it_ends(account, write):
     assert 50_000 < left.reset_in_ms <= 60_000
 
 
+def test_a_day_that_is_used_up_goes_on_the_next_one_not_a_moment_before(account, write):
+    spend(account, write, 3)
+    account.daily_limit = 3
+    now = timezone.now().replace(microsecond=123_456)
+    left = limits.snapshot(account, now=now)
+    again = (now + timedelta(milliseconds=left.reset_in_ms)).astimezone(account.tenant.zone)
+    assert (again.hour, again.minute, again.second) == (0, 0, 0)
+
+
 def test_an_exhausted_day_tells_when_it_ends(account, write):
     spend(account, write, 3)
     account.daily_limit = 3
