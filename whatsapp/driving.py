@@ -51,6 +51,8 @@ log = structlog.get_logger(__name__)
 Status = Account.Status
 
 LOOK_SECONDS = 5.0  # between two looks at what is asked of an account that sends without end
+# Codes of errors that say nothing about the message that was asked for.
+OF_THE_PAGE = frozenset({"offline", "busy", "page_not_ready", "page_reloaded"})
 STUCK_CHATS = 8  # postponed sends to chats that are stuck, until the browser is replaced
 
 
@@ -153,8 +155,17 @@ def _catch_up(session: Session) -> None:
         inbox.take_in(session.account_id, session.unstored[0], now=timezone.now())
         session.unstored.pop(0)
     for sent in receipts.awaiting_receipts(session.account_id, now=timezone.now()):
-        found = session.driver.lookup(sent.wa_id, deadline=settings.WHATSAPP_CALL_SECONDS)
-        receipts.store_found(sent, found, now=timezone.now())
+        try:
+            found = session.driver.lookup(sent.wa_id, deadline=settings.WHATSAPP_CALL_SECONDS)
+        except SessionLost:
+            raise
+        except DriverError as error:
+            if error.code in OF_THE_PAGE:
+                raise
+            # Its receipts are asked for again with the next session; it holds nothing up in this.
+            log.warning("not looked up", message_id=sent.pk, code=error.code)
+        else:
+            receipts.store_found(sent, found, now=timezone.now())
     session.caught_up = True
     inbox.note_heard(session.account_id, until=began)
 
@@ -302,8 +313,8 @@ def _prepare(session: Session, message: Message) -> _Prepared | None:
     except SessionLost:
         raise
     except Retryable as error:
-        if error.code in {"offline", "busy", "page_not_ready", "page_reloaded"}:
-            raise  # says nothing about this message: all of them wait
+        if error.code in OF_THE_PAGE:
+            raise  # all of them wait
         sending.postpone(message, error, now=now)
         _note_stuck_chat(session, error)
         return None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 from django.contrib import admin
+from django.http import HttpRequest
 from django.template.defaultfilters import truncatechars
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
@@ -20,7 +22,7 @@ from accounts.console import (
     TenantScoped,
     display,
 )
-from accounts.models import Activity
+from accounts.models import Activity, User
 
 # Unfold's colours; every label says it in words, too.
 VERB_COLOURS: dict[str, str] = {
@@ -79,6 +81,11 @@ class ActivityAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
         "subject_id", "subject_name", "detail",
     ]  # fmt: skip
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """The user behind the name is a link that only superusers may follow."""
+        fields = super().get_fields(request, obj)
+        return [f for f in fields if f != "user" or request.user.is_superuser]
+
     @display(description=_("who"), ordering="actor_name")
     def actor(self, activity: Activity) -> str:
         kind = "" if activity.actor_kind == "user" else f" ({activity.get_actor_kind_display()})"
@@ -92,7 +99,8 @@ class ActivityAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
     def subject(self, activity: Activity) -> str:
         """A link where there is a page of it."""
         name = activity.subject_name or f"{activity.subject_type} {activity.subject_id or ''}"
-        if not activity.subject_id:
+        # Only superusers may open users.
+        if not activity.subject_id or activity.subject_type == User._meta.label_lower:
             return name
         try:
             page = reverse(

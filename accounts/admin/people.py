@@ -107,8 +107,8 @@ class MembershipAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
     list_select_related = ["user", "tenant"]
     search_fields = ["^user__username", "^user__email"]
     ordering = ["tenant__name", "user__username"]
-    fields = ["user", "tenant", "role", "may_log_in", "last_login"]
-    readonly_fields = ["may_log_in", "last_login"]
+    fields = ["login", "tenant", "role", "may_log_in", "last_login"]
+    readonly_fields = ["login", "may_log_in", "last_login"]
 
     @display(
         description=_("role"),
@@ -117,6 +117,11 @@ class MembershipAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
     )
     def role_label(self, membership: Membership) -> tuple[str, str]:
         return membership.role, membership.get_role_display()
+
+    # Not the field: Django makes it a link, and only superusers may open users.
+    @display(description=_("user"))
+    def login(self, membership: Membership) -> str:
+        return str(membership.user)
 
     @display(description=_("may log in"), boolean=True)
     def may_log_in(self, membership: Membership) -> bool:

@@ -1,6 +1,7 @@
 """Every page of the admin opens, in few queries, and shows a company its own rows only."""
 
 import datetime as dt
+import re
 
 import pytest
 from django.apps import apps
@@ -10,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import api_keys
-from accounts.activity import SYSTEM
+from accounts.activity import SYSTEM, Actor, Verb, record_for_user
 from accounts.models import ServiceKey, User
 from campaigns.models import Delivery, Payment, Recipient, Template
 from tests import factories
@@ -207,6 +208,26 @@ def test_staff_of_a_company_see_its_rows_and_no_others(manager, acme, rival, mod
     assert manager.get(page_of(ours)).status_code == 200
     assert manager.get(page_of(theirs)).status_code == 302  # "it may have been deleted"
     assert "rival" not in manager.get(page_of(ours)).content.decode().lower()
+
+
+@pytest.mark.parametrize("model", COMPANYS, ids=[m._meta.label_lower for m in COMPANYS])
+def test_staff_of_a_company_are_shown_no_link_that_is_closed_to_them(manager, acme, model):
+    fill(acme)
+    owner = factories.make_user(acme, role="owner")
+    record_for_user(
+        owner,
+        Verb.PASSWORD_CHANGED,
+        actor=Actor("user", owner.username, owner.pk),
+        now=timezone.now(),
+    )
+    path = admin.site.get_model_admin(model).tenant_path
+    rows = model.objects.filter(**{path: acme.pk}).order_by("-pk")[:3]
+    links = set()
+    for page in (list_of(model), *(page_of(row) for row in rows)):
+        links |= set(re.findall(r'href="(/admin/[^"?#]+/change/)', manager.get(page).text))
+
+    for link in links:
+        assert manager.get(link).status_code == 200, link
 
 
 def test_staff_who_manage_no_company_and_people_who_are_no_staff_get_in_nowhere(acme):

@@ -7,6 +7,8 @@ from django.utils import timezone
 from accounts.models import Activity
 from whatsapp import inbox, upkeep
 from whatsapp.driver import translate
+from whatsapp.driver.base import Retryable
+from whatsapp.driver.memory import MemoryDriver
 from whatsapp.models import Contact, Incoming
 from whatsapp.signals import incoming_stored
 
@@ -47,6 +49,30 @@ def test_receipts_that_came_while_nobody_listened_are_caught_up(
     other.refresh_from_db()
     assert (message.state, other.state) == ("read", "sent")
     assert message.delivered_at == message.read_at
+
+
+def test_a_message_that_cannot_be_looked_up_keeps_no_other_from_its_receipts(
+    linked, world, worker, start_worker, write, monkeypatch
+):
+    bad, other = write(linked, ANA), write(linked, "+33639980101")
+    worker.drive(linked)
+    worker.stop()
+    for message in (bad, other):
+        message.refresh_from_db()
+        world.receipt(message.wa_id, 3)
+    lookup = MemoryDriver.lookup
+
+    def fail(driver, wa_id, *, deadline):
+        if wa_id == bad.wa_id:
+            raise Retryable("lookup_failed")
+        return lookup(driver, wa_id, deadline=deadline)
+
+    monkeypatch.setattr(MemoryDriver, "lookup", fail)
+    late = write(linked, "+33639980102")
+    start_worker().drive(linked)
+    for message in (bad, other, late):
+        message.refresh_from_db()
+    assert (bad.state, other.state, late.state) == ("sent", "read", "sent")
 
 
 @pytest.mark.parametrize("odd", ["\0", "\ud83d"], ids=["NUL", "half a character"])
