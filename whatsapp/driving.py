@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from django.conf import settings
@@ -21,29 +19,27 @@ from whatsapp import (
     opening,
     outbox,
     pace,
+    payloads,
     profiles,
     receipts,
+    recovery,
     sending,
 )
 from whatsapp.driver.base import (
     DriverError,
     Found,
-    LinkPreview,
-    Location,
     Lookup,
-    MediaFile,
-    MediaKind,
     NotOnWhatsApp,
     Outgoing,
     PageState,
     Permanent,
     Retryable,
-    SendResult,
     SessionLost,
     Unknown,
 )
 from whatsapp.failpoints import failpoint
-from whatsapp.models import Account, Group, Media, Message
+from whatsapp.models import Account, Group, Message
+from whatsapp.payloads import Payload
 from whatsapp.sessions import NoSlot, Session, SessionPool
 
 log = structlog.get_logger(__name__)
@@ -171,7 +167,7 @@ def _catch_up(session: Session) -> None:
 
 
 def _recover(session: Session) -> None:
-    for message in sending.undecided(session.account_id):
+    for message in recovery.undecided(session.account_id):
         _recover_one(session, message)
 
 
@@ -188,7 +184,7 @@ def _recover_one(session: Session, message: Message) -> None:
     known = session.knows_from is None or (
         message.sending_at is not None and message.sending_at > session.knows_from
     )
-    decided = sending.recover(message, found, held=session.held, same_profile=known)
+    decided = recovery.recover(message, found, held=session.held, same_profile=known)
     if decided != "wait":
         log.info("recovered", message_id=message.pk, decided=decided)
 
@@ -229,6 +225,7 @@ def _send_due(pool: SessionPool, session: Session) -> Message | None:
         prepared = _prepare(session, message)
         if prepared is None:
             continue
+        out, payload = prepared
         failpoint("send.prepared")
         reserved = limits.reserve(account)
         typing = pace.typing_time(message, account) if message.pk != typed else 0.0
@@ -241,7 +238,7 @@ def _send_due(pool: SessionPool, session: Session) -> Message | None:
             limits.release(reserved)  # what is typed holds no place meanwhile
         if typing:
             typed = message.pk
-            _type(session, prepared, typing)
+            _type(session, out.chat_id, typing)
             if pool.stopping.wait(typing):
                 return message
         if typing or isinstance(reserved, limits.Wait):
@@ -251,7 +248,7 @@ def _send_due(pool: SessionPool, session: Session) -> Message | None:
             continue
         failpoint("send.reserved")
         try:
-            intent = sending.intend(message, prepared.out, held=session.held, day=reserved.day)
+            intent = sending.intend(message, out, held=session.held, day=reserved.day)
         except sending.Refused as refused:
             limits.release(reserved)
             days_changed += refused.reason == "day_changed"
@@ -264,24 +261,14 @@ def _send_due(pool: SessionPool, session: Session) -> Message | None:
             limits.release(reserved)
             raise
         try:
-            _send(session, message, prepared, intent)
+            _send(session, message, payload, intent)
         finally:
             limits.used(reserved)
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """All that a send needs, gathered before the intent: nothing may fail in between."""
-
-    out: Outgoing
-    media: MediaFile | None = None
-    location: Location | None = None
-    preview: LinkPreview | None = None
-
-
-def _prepare(session: Session, message: Message) -> _Prepared | None:
-    """Gather what the send needs; None after dealing with a message that cannot go now."""
+def _prepare(session: Session, message: Message) -> tuple[Outgoing, Payload] | None:
+    """All that a send needs; None after dealing with a message that cannot go now."""
     now = timezone.now()
     contact = message.contact
     if message.obstacle:
@@ -300,7 +287,7 @@ def _prepare(session: Session, message: Message) -> _Prepared | None:
         outbox.fail_queued(message, code="not_on_whatsapp", error=str(NotOnWhatsApp()), now=now)
         return None
     try:
-        gathered = _gather(message)
+        payload = payloads.read(message)
         out = session.driver.prepare(
             message.recipient.address, deadline=settings.WHATSAPP_CALL_SECONDS
         )
@@ -322,14 +309,12 @@ def _prepare(session: Session, message: Message) -> _Prepared | None:
         out = Outgoing(chat_id=out.chat_id, wa_id=message.wa_id)  # tried before: same id
     if contact is not None and not contact.on_whatsapp:
         contacts.note_number(contact, known=True, now=now)
-    return _Prepared(out, **gathered)
+    return out, payload
 
 
-def _type(session: Session, prepared: _Prepared, seconds: float) -> None:
+def _type(session: Session, chat_id: str, seconds: float) -> None:
     try:
-        session.driver.typing(
-            prepared.out.chat_id, seconds=seconds, deadline=settings.WHATSAPP_CALL_SECONDS
-        )
+        session.driver.typing(chat_id, seconds=seconds, deadline=settings.WHATSAPP_CALL_SECONDS)
     except SessionLost:
         raise
     except DriverError as error:
@@ -340,43 +325,6 @@ def _arrived_already(session: Session, message: Message) -> bool:
     """A message that was tried before may have arrived since it was queued once more."""
     found = session.driver.lookup(message.wa_id, deadline=settings.WHATSAPP_CALL_SECONDS)
     return bool(receipts.store_found(message, found, now=timezone.now()))
-
-
-def _gather(message: Message) -> dict[str, Any]:
-    """What the message says besides its text, as `_Prepared` takes it."""
-    said = message.content
-    match Message.Kind(message.kind):
-        case Message.Kind.MEDIA:
-            return {"media": _read_media(message.media)}
-        case Message.Kind.LOCATION:
-            try:
-                return {"location": Location(**said)}
-            except (TypeError, ValueError) as error:
-                raise Permanent("bad_location", f"no place on Earth: {error}") from error
-        case Message.Kind.LINK if said.get("title"):
-            try:
-                picture = _read_media(message.media).data if message.media else b""
-            except Retryable:
-                picture = b""  # the link is what was asked for
-            return {
-                "preview": LinkPreview(
-                    said.get("url", ""), said["title"], said.get("description", ""), picture
-                )
-            }
-    return {}
-
-
-def _read_media(media: Media | None) -> MediaFile:
-    if media is None:
-        raise Permanent("media_unreadable", "it has no file")
-    try:
-        with media.file.open("rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise Retryable("media_unreadable", f"its file cannot be read: {error.strerror}") from error
-    return MediaFile(
-        kind=MediaKind(media.kind), data=data, mime=media.mime, filename=media.filename
-    )
 
 
 def _note_group(message: Message, error: DriverError) -> None:
@@ -396,10 +344,12 @@ def _note_stuck_chat(session: Session, error: DriverError) -> None:
             session.lost = "recycled: a chat was stuck"
 
 
-def _send(session: Session, message: Message, prepared: _Prepared, intent: sending.Intent) -> None:
+def _send(session: Session, message: Message, payload: Payload, intent: sending.Intent) -> None:
     failpoint("send.before")
     try:
-        result = _transmit(session, message, prepared, intent)
+        result = payloads.send(
+            session.driver, intent.out, message, payload, not_after=intent.not_after
+        )
     except DriverError as error:
         log.warning("send failed", message_id=message.pk, code=error.code)
         _note_group(message, error)
@@ -412,22 +362,6 @@ def _send(session: Session, message: Message, prepared: _Prepared, intent: sendi
     failpoint("send.after")
     sending.finish_sent(intent, result, now=timezone.now())
     failpoint("send.finished")
-
-
-def _transmit(
-    session: Session, message: Message, prepared: _Prepared, intent: sending.Intent
-) -> SendResult:
-    driver, out, text = session.driver, intent.out, message.body
-    how: dict[str, Any] = {
-        "quote": message.quoted_wa_id,
-        "not_after": intent.not_after,
-        "deadline": settings.WHATSAPP_SEND_SECONDS,
-    }
-    if prepared.location is not None:
-        return driver.send_location(out, prepared.location, **how)
-    if prepared.media is not None:
-        return driver.send_media(out, prepared.media, text, **how)
-    return driver.send_text(out, text, preview=prepared.preview, **how)
 
 
 def _look_up_now(session: Session, message: Message) -> None:

@@ -33,9 +33,9 @@ from whatsapp import (
     leases,
     notices,
     presence,
+    recovery,
     remote,
     retention,
-    sending,
 )
 from whatsapp.agents import sessions as agent_sessions
 from whatsapp.agents import turns
@@ -59,7 +59,7 @@ def drive(account_id: int) -> None:
 def reconcile() -> int:
     """Ring for every account that has something to do; returns how many were rung."""
     rung = ring_waiting()
-    sending.give_up_undriven(now=timezone.now())
+    recovery.give_up_undriven(now=timezone.now())
     delivery.ring_due()
     ring_agents()
     doorbells.notify_on_commit()  # a mail server that hangs must hold up nothing here

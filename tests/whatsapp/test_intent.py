@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from tests.whatsapp.conftest import intend, make_old, state_of
-from whatsapp import leases, limits, linking, outbox, sending
+from whatsapp import leases, limits, linking, outbox, recovery, sending
 from whatsapp.driver.base import Found, Lookup
 from whatsapp.models import Attempt, Contact, Message, Usage
 
@@ -95,5 +95,5 @@ def test_recovery_by_somebody_who_lost_the_account_does_not_send_again(
     make_old(message)
     message.refresh_from_db()
     leases.Lease.objects.update(fence=held.fence + 1)
-    decided = sending.recover(message, Lookup(Found.NOT_FOUND), held=held, same_profile=True)
+    decided = recovery.recover(message, Lookup(Found.NOT_FOUND), held=held, same_profile=True)
     assert decided == "uncertain"

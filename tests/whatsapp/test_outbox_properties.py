@@ -30,7 +30,7 @@ from hypothesis.stateful import (
 )
 
 from accounts.activity import Actor
-from whatsapp import contacts, leases, limits, outbox, receipts, sending
+from whatsapp import contacts, leases, limits, outbox, receipts, recovery, sending
 from whatsapp.driver.base import (
     Ack,
     Found,
@@ -244,11 +244,11 @@ class Outbox(RuleBasedStateMachine):
                 if other.now is not None:
                     other.now.open = False
         now = timezone.now() + passed
-        with mock.patch.object(sending, "database_now", return_value=now):
-            for message in sending.undecided(self.account.pk):
+        with mock.patch.object(recovery, "database_now", return_value=now):
+            for message in recovery.undecided(self.account.pk):
                 there = self.server[message.wa_id] > 0
                 found = Lookup(Found.ON_SERVER, Ack.SERVER) if there else Lookup(Found.NOT_FOUND)
-                decided = sending.recover(
+                decided = recovery.recover(
                     message, found, held=worker.held, same_profile=same_profile
                 )
                 if there:

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from accounts.activity import Actor
 from tests.whatsapp.conftest import intend, make_old, state_of
-from whatsapp import linking, outbox, sending
+from whatsapp import linking, outbox, recovery
 from whatsapp.driver.base import Found, Lookup
 from whatsapp.models import Account, Attempt, Message
 
@@ -167,7 +167,7 @@ def test_a_look_up_from_before_does_not_touch_a_newer_attempt(linked, held, writ
     make_old(message)
     message.refresh_from_db()
     Message.objects.filter(pk=message.pk).update(fence=held.fence + 5)
-    decided = sending.recover(message, Lookup(Found.PENDING, 0), held=held, same_profile=True)
+    decided = recovery.recover(message, Lookup(Found.PENDING, 0), held=held, same_profile=True)
     assert decided == "gone"
     assert state_of(message) == State.SENDING
 
@@ -188,8 +188,8 @@ def test_a_receipt_for_a_message_that_was_queued_once_more_settles_it(linked, wo
 def test_what_was_begun_by_an_account_nobody_drives_any_more_becomes_uncertain(linked, held, write):
     message = write(linked)
     intend(message, held, linked)
-    assert sending.give_up_undriven(now=timezone.now() + timedelta(hours=1)) == 0
+    assert recovery.give_up_undriven(now=timezone.now() + timedelta(hours=1)) == 0
     Account.objects.update(status=Account.Status.LOGGED_OUT)
-    assert sending.give_up_undriven(now=timezone.now()) == 0, "it may still be on its way"
-    assert sending.give_up_undriven(now=timezone.now() + timedelta(hours=1)) == 1
+    assert recovery.give_up_undriven(now=timezone.now()) == 0, "it may still be on its way"
+    assert recovery.give_up_undriven(now=timezone.now() + timedelta(hours=1)) == 1
     assert state_of(message) == State.UNCERTAIN
