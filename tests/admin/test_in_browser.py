@@ -11,11 +11,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from accounts.models import User
-from campaigns.models import Campaign, Target, Template
+from campaigns.models import Broadcast, Campaign, Target, Template
 from tests import factories
 from tests.admin.test_imports import demo
 from tests.admin.test_pages import fill
-from whatsapp.models import Message
+from whatsapp.models import ChatAgent, Message, WebhookDelivery, WebhookEndpoint
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -87,6 +87,17 @@ def test_somebody_logs_in_imports_referrals_and_looks_around(chromium, live_serv
         lambda d: "/api/relance/connect" in d.find_element(By.TAG_NAME, "body").text
     )
     keep(chromium, "docs")
+
+    assert "CRM of acme" in visit("/admin/whatsapp/webhookendpoint/", "webhooks")
+    crm = WebhookEndpoint.objects.get()
+    visit(f"/admin/whatsapp/webhookendpoint/{crm.pk}/change/", "webhook")
+    assert "message.sent" in visit("/admin/whatsapp/webhookdelivery/", "webhook-log")
+    delivery = WebhookDelivery.objects.first()
+    visit(f"/admin/whatsapp/webhookdelivery/{delivery.pk}/change/", "webhook-delivery")
+    visit("/admin/whatsapp/chatagent/", "agents")
+    visit(f"/admin/whatsapp/chatagent/{ChatAgent.objects.first().pk}/change/", "agent")
+    visit("/admin/campaigns/broadcast/", "broadcasts")
+    visit(f"/admin/campaigns/broadcast/{Broadcast.objects.first().pk}/change/", "broadcast")
 
     visit("/admin/whatsapp/message/?show=uncertain", "messages-uncertain")
     chromium.execute_script(
