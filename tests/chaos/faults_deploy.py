@@ -59,6 +59,7 @@ def restore_older_profile(rig: Rig, rng: random.Random, *, step: str = "") -> st
         os.kill(pid, signal.SIGSTOP)
         if lease.browser_group:
             end_group(lease.browser_group, grace=0)
+        rig.outside.lose_host(account)
         path = rig.directory / "profiles" / str(account.pk)
         path.rename(path.with_name(f"{account.pk}.lost-{lease.fence}"))
         Profile.objects.filter(account=account).update(live_disk="a disk that is lost")

@@ -34,6 +34,8 @@ class Outside:
         self.control = control
         self.receiver = receiver
         self.said: dict[str, str] = {}
+        # What only the page of a host knew that was lost with its disk: nobody can bring it back.
+        self.at_risk: set[str] = set()
         self._numbers = itertools.count(1)
         self._calls = itertools.count(1)
         receiver.answer = self._answer
@@ -62,11 +64,21 @@ class Outside:
             sender = fiction_phone(FIRST_WRITER + number % WRITERS)
             self.control.receive(sender, body, account=account.phone)
 
+    def lose_host(self, account: Account) -> None:
+        """The page of `account` acknowledged what came, and is gone before it was stored."""
+        stored = Incoming.objects.filter(account=account).values_list("body", flat=True)
+        own = {body for body, phone in self.said.items() if phone == account.phone}
+        self.at_risk |= own - set(stored)
+
+    def gone_with_disk(self) -> int:
+        """How many of those at risk nobody has heard of since."""
+        return len(self.at_risk - set(Incoming.objects.values_list("body", flat=True)))
+
     def settled(self) -> bool:
         """Whether all that was written is stored, and all that happened was told."""
         stored = set(Incoming.objects.values_list("body", flat=True))
         waiting = WebhookDelivery.objects.filter(state=WebhookDelivery.State.PENDING)
-        return self.said.keys() <= stored and not waiting.exists()
+        return self.said.keys() - self.at_risk <= stored and not waiting.exists()
 
     def unheard(self) -> list[str]:
         """What was written and is not stored for its account, or not once, one line each."""
@@ -76,7 +88,7 @@ class Outside:
         return [
             f"incoming: {body!r} is stored {stored[body, phone]} times"
             for body, phone in self.said.items()
-            if stored[body, phone] != 1
+            if stored[body, phone] != 1 and not (body in self.at_risk and not stored[body, phone])
         ]
 
     def untold(self) -> list[str]:

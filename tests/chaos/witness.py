@@ -25,12 +25,13 @@ ARRIVALS = frozenset({"accepted", "ack_lost", "ack_cut", "duplicate", "delivered
 
 @dataclass(slots=True)
 class Counts:
-    """One verdict. Everything below `failed` must be 0; `details` says what is behind."""
+    """One verdict. Everything below `gone_with_disk` must be 0; `details` says what is behind."""
 
     accepted: int = 0  # messages that Relance was given
     sent: int = 0  # messages that WhatsApp has
     uncertain: int = 0
     failed: int = 0
+    gone_with_disk: int = 0  # messages of others that only the page of a lost host had
     lost: int = 0
     twice: int = 0
     over_limit: int = 0
@@ -84,6 +85,7 @@ def count(rig: Rig) -> Counts:
     for account in rig.accounts:
         _limits(account, record, counts)
     _after_exit(rig, counts)
+    counts.gone_with_disk = rig.outside.gone_with_disk()
     unheard, untold = rig.outside.unheard(), rig.outside.untold()
     counts.unheard, counts.untold = len(unheard), len(untold)
     counts.details += unheard + untold
