@@ -5,6 +5,7 @@ With SCREENSHOTS set to a folder `keep` writes pictures there, to be looked at.
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,9 +104,14 @@ class Visitor:
         ]
 
     def overflows(self) -> bool:
-        return self.driver.execute_script(  # type: ignore[no-any-return]
-            "return document.documentElement.scrollWidth > document.documentElement.clientWidth"
-        )
+        """Whether the page stays wider than the screen: plots draw themselves anew in a moment."""
+        wider = "return document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        until = time.monotonic() + 5
+        while self.driver.execute_script(wider):
+            if time.monotonic() > until:
+                return True
+            time.sleep(0.05)
+        return False
 
     def complaints(self) -> list[str]:
         """What the browser's console says is wrong."""
