@@ -40,7 +40,14 @@ def test_a_linked_account_follows_everybody_through_restarts_until_they_pay(
     relance.supervisor.signal("worker", signal.SIGTERM)
     relance.supervisor.wait_ready("worker")
     eventually(lambda: steps_done("ref-0") >= 3, 90, what="the third step, after a restart")
-    relance.pay("ref-0")
+    payment = relance.pay("ref-0")
+    at_most = steps_done("ref-0") + payment.in_flight
+    # Not amid a send: one that nobody saw end may be for a person to settle (tests/chaos).
+    eventually(
+        lambda: not Message.objects.filter(state__in=["queued", "sending"]).exists(),
+        30,
+        what="nothing is being sent",
+    )
     relance.supervisor.signal("worker", signal.SIGKILL)
     eventually(
         lambda: not Target.objects.filter(state=Target.State.ACTIVE).exists(),
@@ -61,7 +68,7 @@ def test_a_linked_account_follows_everybody_through_restarts_until_they_pay(
     assert found.passed
     payer = Target.objects.get(referral__external_id="ref-0")
     assert (payer.state, payer.exit_reason) == ("exited", "paid")
-    assert 3 <= found.total.expected - 7 * (len(PEOPLE) - 1) <= 4
+    assert 3 <= found.total.expected - 7 * (len(PEOPLE) - 1) <= at_most
     chats = defaultdict(list)
     for message in simulator.messages():
         if message.accepted:
