@@ -43,7 +43,8 @@ def test_a_company_without_anything_has_zeros_and_no_rates(acme):
     assert found["contacts"]["total"] == 0
     assert set(found["messages"].values()) == {0}
     assert found["rates"] == {"delivery": None, "read": None, "reply": None, "failure": None}
-    assert len(found["days"]) in {31, 32}
+    # Thirty times 24 hours: the clocks may have changed meanwhile.
+    assert len(found["days"]) in {30, 31, 32}
 
 
 def test_messages_are_counted_by_state_and_rated(acme, account):
