@@ -49,7 +49,7 @@ def script(calls: int):
 
     def call() -> None:
         account_id = 10**6 + next(number) // 20
-        answer = server.run(limits.RESERVE, account_id, f"{server.run_id}{DAY}1000000000 20 0")
+        answer = server.run(limits.RESERVE, account_id, f"{server.run_id}{DAY}1000000000 20 0 0")
         if not isinstance(answer, str):
             raise RuntimeError(f"not granted: {answer}")
 
