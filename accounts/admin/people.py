@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.utils import display_for_value
 from django.contrib.auth.models import Group
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -129,7 +130,8 @@ class MembershipAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
 
     @display(description=_("last log-in"), ordering="user__last_login")
     def last_login(self, membership: Membership) -> Any:
-        return membership.user.last_login
+        # As lists show it: on the page of a row Django writes it down as it is.
+        return display_for_value(membership.user.last_login, "-")
 
 
 @admin.register(User)

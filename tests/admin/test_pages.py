@@ -230,6 +230,16 @@ def test_staff_of_a_company_are_shown_no_link_that_is_closed_to_them(manager, ac
         assert manager.get(link).status_code == 200, link
 
 
+def test_a_members_last_log_in_is_a_time_that_people_read(manager, acme):
+    at = dt.datetime(2026, 11, 20, 23, 21, 32, 730461, tzinfo=dt.UTC)
+    member = factories.make_user(acme, last_login=at).memberships.get()
+
+    for page in (list_of(type(member)), page_of(member)):
+        shown = re.sub(r"\s+", " ", manager.get(page).text)
+        assert "21 Nov 2026, 00:21" in shown, page
+        assert "+00:00" not in shown, page
+
+
 def test_staff_who_manage_no_company_and_people_who_are_no_staff_get_in_nowhere(acme):
     from tests.visitors import logged_in
 
