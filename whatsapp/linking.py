@@ -99,7 +99,8 @@ def request(account: Account, *, phone: str = "", actor: Actor = SYSTEM, now: da
             account.refresh_from_db()
             account_changed.send(sender=Account, account=account, old_status=old, now=now)
             _record(account, Verb.LINK_REQUESTED, actor=actor, now=now)
-            transaction.on_commit(lambda: forget_qr(account.pk))
+            # Before anybody can see the attempt: afterwards it could be its own code.
+            forget_qr(account.pk)
         doorbells.ring_on_commit([account.pk])
     return bool(asked)
 

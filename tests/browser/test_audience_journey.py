@@ -156,7 +156,7 @@ def broadcast(marie: Marie, relance: Relance) -> None:
 def change_the_calendar(marie: Marie, relance: Relance) -> None:
     """A place for tomorrow is moved to the day after, then cancelled."""
     now = timezone.now()
-    tomorrow = timezone.localdate(now) + dt.timedelta(days=1)
+    tomorrow = timezone.localdate(now, relance.tenant.zone) + dt.timedelta(days=1)
     message = send_direct(
         account=relance.account,
         to=INES,

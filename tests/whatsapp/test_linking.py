@@ -9,7 +9,7 @@ from django.utils import timezone
 from accounts.models import User
 from tests.whatsapp.conftest import refused
 from whatsapp import linking, notices
-from whatsapp.driver.base import PageState
+from whatsapp.driver.base import PageState, QrCode
 from whatsapp.models import Account, Incoming
 
 Status = Account.Status
@@ -283,6 +283,16 @@ def test_waiting_for_a_code_ends_when_it_is_there(account, worker):
     assert linking.wait_for_qr(account.pk, timeout=0.05) is None
     worker.drive(account)
     assert linking.wait_for_qr(account.pk, timeout=5).text.startswith("2@")
+
+
+def test_a_code_that_comes_at_once_is_shown(account, django_capture_on_commit_callbacks):
+    """A worker may be faster than what the request still has to do after its commit."""
+    with django_capture_on_commit_callbacks(execute=True):
+        transaction.on_commit(lambda: linking.publish_qr(account, QrCode(text="2@code", seq=1)))
+        ask(account)
+    found = linking.wait_for_qr(account.pk, timeout=5)
+    assert isinstance(found, linking.PublishedQr)
+    assert found.text == "2@code"
 
 
 def test_waiting_for_a_code_of_a_linked_account_says_so(linked):

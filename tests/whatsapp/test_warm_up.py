@@ -36,6 +36,13 @@ def test_an_account_may_do_without_a_warm_up(ramp):
     assert Account(first_linked_on=TODAY, warm_up_days=0).limit_on(TODAY) == 100
 
 
+@pytest.mark.parametrize("days", [0, 4])
+def test_a_number_linked_tomorrow_has_the_limit_of_its_first_day(ramp, days):
+    """Its tenant moved west: the day on which it was linked is still to come there."""
+    account = Account(first_linked_on=TODAY + timedelta(days=1), warm_up_days=days)
+    assert account.limit_on(TODAY) == (20 if days else 100)
+
+
 @pytest.mark.parametrize(("share", "limit"), [(0, 0), (25, 5), (50, 10), (100, 20)])
 def test_health_takes_its_share_of_what_the_warm_up_leaves(ramp, share, limit):
     assert Account(first_linked_on=TODAY, health_share=share).limit_on(TODAY) == limit
@@ -47,11 +54,13 @@ def test_a_share_of_little_is_one_message_and_not_none():
 
 @pytest.mark.parametrize("daily", [None, 0, 1, 5, 90, 1000])
 @pytest.mark.parametrize("share", [0, 25, 100])
-@pytest.mark.parametrize("age", [None, 0, 1, 3, 4])
+@pytest.mark.parametrize("age", [None, -1, 0, 1, 3, 4])
+@pytest.mark.parametrize("warm_up", [0, 4])
 def test_the_question_who_is_at_the_limit_knows_warm_up_and_health(
-    ramp, account, daily, share, age
+    settings, ramp, account, daily, share, age, warm_up
 ):
     """`limit_on` and the SQL beside it say the same."""
+    settings.WHATSAPP_WARM_UP_DAYS = warm_up
     today = limits.today(account.tenant, now=timezone.now())
     first = None if age is None else today - timedelta(days=age)
     Account.objects.update(

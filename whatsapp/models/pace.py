@@ -141,9 +141,14 @@ class Paced(models.Model):
     def warms_up_on(self, day: dt.date) -> bool:
         """Whether its limit is still rising on `day`."""
         return self.first_linked_on is not None and (
-            (day - self.first_linked_on).days < self.ramp_days
+            self._days_linked(self.first_linked_on, day) < self.ramp_days
             and settings.WHATSAPP_WARM_UP_START < self.limit_per_day
         )
+
+    @staticmethod
+    def _days_linked(first: dt.date, day: dt.date) -> int:
+        """0 too where the day of the scan is still to come: the tenant moved west since."""
+        return max(0, (day - first).days)
 
     def limit_on(self, day: dt.date) -> int:
         """Messages that it may send on a day of its tenant: warm-up and health counted in.
@@ -153,7 +158,7 @@ class Paced(models.Model):
         limit = self.limit_per_day
         if self.first_linked_on is not None and self.warms_up_on(day):
             start: int = settings.WHATSAPP_WARM_UP_START
-            age = max(0, (day - self.first_linked_on).days)
+            age = self._days_linked(self.first_linked_on, day)
             limit = start + (limit - start) * age // self.ramp_days
         if self.health_share in (0, ALL) or limit == 0:
             return limit * self.health_share // ALL
@@ -176,7 +181,7 @@ def limit_on_sql(day: str) -> str:
     age = f"greatest({day} - account.first_linked_on, 0)"
     warm = f"""
         CASE WHEN account.first_linked_on IS NULL OR {start} >= {limit}
-                  OR {day} - account.first_linked_on >= {days} THEN {limit}
+                  OR {age} >= {days} THEN {limit}
              ELSE {start} + ({limit} - {start}) * {age} / {days} END"""
     return f"""
         CASE WHEN account.health_share = 0 OR {limit} = 0 THEN 0
