@@ -52,9 +52,11 @@ class PlanReport:
 
 
 # Turn and claim at once: a row for each target, or one without target for an account of which
-# nothing is due. Two things are there for the planner's sake. The limits are numbers in the text:
-# of a column it guesses three rows an account, and joins the rest by loops, a third slower. And
-# `0 * turn.account_id` tells it that a referral hardly comes twice: else it keeps each in a cache.
+# nothing is due. Three things are there for the planner's sake. The limits are numbers in the text:
+# of a column it guesses three rows an account, and joins the rest by loops, a third slower. That
+# the joins name `turn`, for nothing, tells it that no referral and no phone comes twice: else it
+# keeps each in a cache. And `tenant_id + 0` leaves for contacts only the index of phones: while the
+# table's statistics are old it would take the tenant's, and read all its contacts for each target.
 CLAIM = """
 WITH turn AS MATERIALIZED (
     SELECT schedule.account_id
@@ -82,7 +84,8 @@ LEFT JOIN campaigns_referral AS referral
     ON referral.id = target.referral_id + 0 * turn.account_id
 LEFT JOIN campaigns_referrer AS referrer ON referrer.id = referral.referrer_id
 LEFT JOIN whatsapp_contact AS contact
-    ON contact.tenant_id = target.tenant_id AND contact.phone = target.phone
+    ON contact.phone = coalesce(target.phone, turn.account_id::text)
+    AND contact.tenant_id + 0 = target.tenant_id
 """
 
 # Everything due of the referrers whose subscription lapsed, at once: twenty at a time they would
@@ -310,7 +313,7 @@ def _queue(
         if key in made
     )
     failpoint("plan.before-open")
-    _open({keys[key][0].id: message_id for key, message_id in made.items()}, now=now)
+    open_messages({keys[key][0].id: message_id for key, message_id in made.items()}, now=now)
     report.queued += len(made)
     report.per_account.update(keys[key][0].account_id for key in made)
     return _taken([pair for key, pair in keys.items() if key not in made], now=now)
@@ -326,7 +329,7 @@ def _taken(pairs: list[tuple[Due, Text]], *, now: datetime) -> list[tuple[Due, H
             target_id__in=[target.id for target, _ in pairs]
         ).values_list("target_id", "number", "message_id")
     }
-    _open(
+    open_messages(
         {t.id: ours[t.id, x.number] for t, x in pairs if (t.id, x.number) in ours},
         now=now,
     )
@@ -350,8 +353,11 @@ def _contacts(targets: list[Due]) -> dict[tuple[int, str], int]:
     return found
 
 
-def _open(messages: dict[int, int], *, now: datetime) -> None:
-    """Target id -> its open message. A target that was held goes on from here, not from then."""
+def open_messages(messages: dict[int, int], *, now: datetime) -> None:
+    """Take targets (id -> id of their message) out of what is due, until that message is settled.
+
+    One that was held goes on from here, not from then.
+    """
     if not messages:
         return
     with connection.cursor() as cursor:

@@ -176,6 +176,17 @@ class Fetcher:
         self.largest = largest
         self.tls = tls or _trusted()
 
+    def check(self, url: str) -> None:
+        """Raises `CannotFetch` for what can be seen to be wrong without asking a name server."""
+        place = Place.of(url, ports=self.ports)
+        try:
+            # Every way of writing a number: 2130706433 and 0x7f.1 are 127.0.0.1, too.
+            found = socket.getaddrinfo(place.host, place.port, flags=socket.AI_NUMERICHOST)
+        except socket.gaierror:
+            return
+        if not all(self.permits(ipaddress.ip_address(str(entry[4][0]))) for entry in found):
+            raise CannotFetch("private_address", "the address is not a public one")
+
     def fetch(self, url: str, *, deadline: float) -> Fetched:
         """GET `url`; see the module."""
         with self._clock(deadline) as clock:

@@ -84,6 +84,9 @@ def test_retells_key_goes_in_sealed_and_never_comes_out(max_):
     [
         (WEBHOOK | {"url": "http://127.0.0.1:9/"}, "url"),
         (WEBHOOK | {"url": "http://10.0.0.1:22/"}, "url"),
+        (WEBHOOK | {"url": "http://169.254.169.254/"}, "url"),
+        (WEBHOOK | {"url": "https://[::1]/"}, "url"),
+        (WEBHOOK | {"url": "http://2130706433/"}, "url"),
         (WEBHOOK | {"url": "file:///etc/passwd"}, "url"),
         ({"name": "x", "kind": "webhook"}, "url"),
         (WEBHOOK | {"secret": "mine"}, "secret"),

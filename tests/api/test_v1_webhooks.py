@@ -38,6 +38,8 @@ def test_a_webhook_is_added_and_its_secret_shown_once(max_):
     ("change", "field"),
     [
         ({"url": "http://127.0.0.1:99/"}, "url"),
+        ({"url": "http://169.254.169.254/"}, "url"),
+        ({"url": "https://0x7f.1/"}, "url"),
         ({"url": "javascript:alert(1)"}, "url"),
         ({"url": ""}, "url"),
         ({"events": []}, "events"),

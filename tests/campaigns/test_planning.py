@@ -304,6 +304,38 @@ def test_a_bound_that_was_lost_is_found_again(referrer):
     assert schedule.rebuild(now=NOW) == 0
 
 
+def test_people_are_looked_up_by_phone_while_the_tables_statistics_are_old(referrer):
+    """Everybody of the company for each target made a turn ten times slower, until ANALYZE came."""
+    for _ in range(5):
+        due(referrer)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+        cursor.execute(
+            """
+            INSERT INTO whatsapp_contact
+                (tenant_id, phone, name, lid, source, opt_out_reason, created_at)
+            SELECT %s, '+3363998' || lpad(n::text, 4, '0'), '', '', 'api', '', now()
+            FROM generate_series(5000, 7999) AS n
+            """,
+            [referrer.tenant_id],
+        )
+        with CaptureQueriesContext(connection) as queries:
+            assert len(planning.claim(now=NOW, round_now=NOW)) == 5
+        cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + queries[0]["sql"])
+        steps = _steps(cursor.fetchone()[0][0]["Plan"])
+    read = [
+        (step["Actual Rows"] + step.get("Rows Removed by Filter", 0)) * step["Actual Loops"]
+        for step in steps
+        if step.get("Relation Name") == "whatsapp_contact"
+    ]
+    assert read
+    assert sum(read) <= 3000, "each contact once at most"
+
+
+def _steps(plan):
+    return [plan, *(step for part in plan.get("Plans", ()) for step in _steps(part))]
+
+
 # ------------------------------------------------------------------- the budget of new chats
 
 

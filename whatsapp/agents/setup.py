@@ -13,7 +13,7 @@ from django.utils.translation import gettext
 from accounts import deadlocks
 from accounts.activity import SYSTEM, Actor, Verb, record
 from accounts.models import Tenant
-from whatsapp.fetching import CannotFetch, Place
+from whatsapp.fetching import CannotFetch
 from whatsapp.models import Account, AgentRule, ChatAgent
 from whatsapp.webhooks import signing
 from whatsapp.webhooks.delivery import fetcher
@@ -82,7 +82,7 @@ def check(
     found = []
     if kind == Kind.WEBHOOK:
         try:
-            Place.of(url, ports=fetcher().ports)
+            fetcher().check(url)
         except CannotFetch as error:
             found.append(BadAgent("url", error.code, str(error)))
     if kind == Kind.RETELL and not agent_id:

@@ -11,7 +11,7 @@ from accounts import sealed
 from accounts.activity import SYSTEM, Actor, Verb, record
 from accounts.models import Tenant
 from whatsapp import doorbells
-from whatsapp.fetching import CannotFetch, Place
+from whatsapp.fetching import CannotFetch
 from whatsapp.models.webhooks import PURPOSE, WebhookDelivery, WebhookEndpoint, WebhookEvent
 from whatsapp.webhooks import signing
 from whatsapp.webhooks.delivery import fetcher
@@ -36,7 +36,7 @@ class BadEndpoint(ValueError):
 def check(*, url: str, events: Sequence[str]) -> None:
     """Raises `BadEndpoint` for what can be seen to be wrong without calling."""
     try:
-        Place.of(url, ports=fetcher().ports)
+        fetcher().check(url)
     except CannotFetch as error:
         raise BadEndpoint("url", error.code, str(error)) from error
     known = set(Event.values)
