@@ -37,10 +37,6 @@ OURS = ("accounts", "campaigns", "whatsapp")
 # One message for everybody, in every state; what comes of it; and some more of everything.
 MORE = [
     """
-    INSERT INTO whatsapp_contact (tenant_id, phone, name, lid, opt_out_reason, created_at)
-    SELECT tenant_id, phone, 'Zoé Martin', '', '', now() FROM campaigns_target
-    """,
-    """
     INSERT INTO whatsapp_message
         (public_id, tenant_id, account_id, contact_id, idempotency_key, content_hash, kind, body,
          priority, due_at, state, error_code, error, attempts_made, retries, ack, wa_id, chat_id,

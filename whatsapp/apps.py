@@ -8,5 +8,5 @@ class WhatsAppConfig(AppConfig):
 
     def ready(self) -> None:
         from whatsapp import health, recording  # noqa: F401  connects to whatsapp.signals
-        from whatsapp.agents import turns  # noqa: F401  the same
+        from whatsapp.agents import intake  # noqa: F401  the same
         from whatsapp.webhooks import events  # noqa: F401  the same

@@ -165,7 +165,7 @@ class AgentSession(models.Model):
 class AgentTurn(models.Model):
     """One incoming message that an agent is to answer.
 
-    The way of its state (agents/turns.py is the only writer)::
+    The way of its state (only agents/intake.py and turns.py write)::
 
         waiting -> asking -> answered   its answer is queued, or there is deliberately none
                      |----> failed      no answer; `error_code` says why
