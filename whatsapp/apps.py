@@ -7,6 +7,6 @@ class WhatsAppConfig(AppConfig):
     verbose_name = _("WhatsApp")
 
     def ready(self) -> None:
-        from whatsapp import health, recording  # noqa: F401  connects to whatsapp.signals
+        from whatsapp import health, recording, zones  # noqa: F401  connects to signals
         from whatsapp.agents import intake  # noqa: F401  the same
         from whatsapp.webhooks import events  # noqa: F401  the same

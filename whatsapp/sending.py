@@ -73,7 +73,7 @@ def intend(message: Message, out: Outgoing, *, held: Held, day: dt.date) -> Inte
     """
     before = time.monotonic()
     with transaction.atomic():
-        lease_until, now, account = _check_lease(held, day)
+        lease_until, now, account = _check_lease(held)
         not_after = lease_until - MARGIN
         if not_after <= now:
             raise Refused("lease_lost")
@@ -95,21 +95,19 @@ _PACED = (
 )  # fmt: skip
 
 
-def _check_lease(held: Held, day: dt.date) -> tuple[datetime, datetime, Account]:
+def _check_lease(held: Held) -> tuple[datetime, datetime, Account]:
     with connection.cursor() as cursor:
         # FOR SHARE: a take-over, a pause or a disconnect waits for this commit or is seen by it.
         cursor.execute(
             """
-            SELECT lease.lease_until, clock_timestamp(),
-                   (clock_timestamp() AT TIME ZONE tenant.timezone)::date, account.daily_limit,
-                   account.warm_up_days, account.first_linked_on, account.health_share,
+            SELECT lease.lease_until, clock_timestamp(), account.daily_limit, account.warm_up_days,
+                   account.first_linked_on, account.health_share,
                    account.new_chats_per_day,
                    account.status = 'connected' AND account.enabled
                        AND account.sending_paused_at IS NULL
                        AND account.logout_requested_at IS NULL
             FROM whatsapp_lease AS lease
             JOIN whatsapp_account AS account ON account.id = lease.account_id
-            JOIN accounts_tenant AS tenant ON tenant.id = account.tenant_id
             WHERE lease.account_id = %s AND lease.fence = %s AND lease.instance = %s
             FOR SHARE OF lease, account
             """,
@@ -118,11 +116,9 @@ def _check_lease(held: Held, day: dt.date) -> tuple[datetime, datetime, Account]
         row = cursor.fetchone()
     if row is None or row[0] is None:
         raise Refused("lease_lost")
-    lease_until, now, today, *paced, may_send = row
+    lease_until, now, *paced, may_send = row
     if not may_send:
         raise Refused("account_stopped")
-    if today != day:
-        raise Refused("day_changed")
     account = Account(pk=held.account_id, **dict(zip(_PACED, paced, strict=True)))
     return lease_until, now, account
 
@@ -139,7 +135,9 @@ def _commit_to(
 ) -> int:
     """Raise the usage, mark the message, note the attempt: one statement, all or nothing of it.
 
-    Returns the attempt's id. The caller's transaction undoes the usage where the message is gone.
+    Returns the attempt's id. The caller's transaction undoes the usage where the message is gone,
+    or the day another: the zone is read here and not with the lease, for whoever waited there for a
+    tenant's move (zones.py) has seen the old one.
     """
     values: dict[str, Any] = {
         "account": account.pk,
@@ -158,8 +156,11 @@ def _commit_to(
         cursor.execute(
             f"""
             WITH chat AS MATERIALIZED (
-                SELECT ({IS_NEW})::int AS new
-                FROM whatsapp_message AS message WHERE message.id = %(message)s
+                SELECT ({IS_NEW})::int AS new,
+                       (clock_timestamp() AT TIME ZONE tenant.timezone)::date AS today
+                FROM whatsapp_message AS message
+                JOIN accounts_tenant AS tenant ON tenant.id = message.tenant_id
+                WHERE message.id = %(message)s
             ), raised AS (
                 INSERT INTO whatsapp_usage AS usage (account_id, day, count, new_chats)
                 SELECT %(account)s, %(day)s, 1, new FROM chat
@@ -195,12 +196,14 @@ def _commit_to(
                 RETURNING id
             )
             SELECT (SELECT count FROM raised), (SELECT id FROM noted), (SELECT new FROM chat),
-                   (SELECT new_chats FROM whatsapp_usage
+                   (SELECT today FROM chat), (SELECT new_chats FROM whatsapp_usage
                     WHERE account_id = %(account)s AND day = %(day)s)
             """,  # noqa: S608  a constant of ours
             values,
         )
-        raised, attempt_id, is_new, begun = cursor.fetchone()
+        raised, attempt_id, is_new, today, begun = cursor.fetchone()
+    if today not in (None, day):
+        raise Refused("day_changed")
     if is_new is None or (raised is not None and attempt_id is None):
         raise Refused("message_gone")
     if raised is None:

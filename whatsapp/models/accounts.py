@@ -264,7 +264,9 @@ class Profile(models.Model):
 
 
 class Usage(models.Model):
-    """Messages whose sending began on one day in the tenant's zone. Only ever rises.
+    """Messages whose sending began on one day in the tenant's zone.
+
+    Only ever rises, but for a tenant that moves to another zone (zones.py).
 
     It is raised in the transaction that commits to a send, by a conditional update below the
     limit: Redis paces, this table decides.
