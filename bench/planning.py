@@ -28,7 +28,7 @@ from bench.scratch import run
 from django.db import connection, transaction
 
 from accounts.models import Tenant
-from campaigns import planning, rendering, schedule
+from campaigns import claiming, planning, rendering, schedule
 from campaigns.models import (
     Campaign,
     Delivery,
@@ -167,7 +167,9 @@ def messages(number: int) -> Iterator[int]:
 
 def fair_claim() -> list[tuple[Any, ...]]:
     """Accounts by turn and their targets: what a round does before it looks at them."""
-    return planning.claim(now=NOW, round_now=NOW)
+    return claiming.claim(
+        now=NOW, round_now=NOW, accounts=planning.ACCOUNTS, each=planning.PER_ACCOUNT
+    )
 
 
 def oldest_first() -> list[tuple[Any, ...]]:

@@ -108,15 +108,17 @@ class Contents:
         new = set(campaign_ids) - self._campaigns.keys()
         if not new:
             return
+        found: dict[int, _Content] = {}
         for campaign in Campaign.objects.filter(pk__in=new):
-            self._campaigns[campaign.pk] = _Content(campaign.active, campaign.default_language)
+            found[campaign.pk] = _Content(campaign.active, campaign.default_language)
         for step in Step.objects.filter(campaign_id__in=new, active=True).order_by("number"):
-            self._campaigns[step.campaign_id].steps.append(step)
+            found[step.campaign_id].steps.append(step)
         templates = Template.objects.filter(step__campaign_id__in=new, step__active=True)
         for campaign_id, number, language, body, media_id in templates.values_list(
             "step__campaign_id", "step__number", "language", "body", "media_id"
         ):
-            self._campaigns[campaign_id].templates[number, language] = (body, media_id)
+            found[campaign_id].templates[number, language] = (body, media_id)
+        self._campaigns |= found
 
     def steps_after(self, campaign_id: int, number: int) -> list[Step]:
         """Active steps of a loaded campaign that come after step `number`, in order."""

@@ -17,7 +17,7 @@ from django.db.models.signals import post_save
 from django.dispatch import receiver
 from django.utils import timezone
 
-from accounts import activity
+from accounts import activity, poison
 from accounts.activity import Actor, Verb
 from accounts.models import Tenant
 from campaigns import exits, holds, schedule
@@ -200,7 +200,8 @@ def settle_lost(*, now: datetime, limit: int = 500) -> int:
         )
         ids = [row[0] for row in cursor.fetchall()]
     for message in Message.objects.filter(pk__in=ids):
-        follow(message, now=now, wait=False)
+        with poison.apart("message not followed", message_id=message.pk):
+            follow(message, now=now, wait=False)
     return len(ids)
 
 

@@ -12,17 +12,21 @@ message is not due; and the key ``target:<id>:step:<number>`` can be queued once
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 import structlog
 from django.db import connection, transaction
+from django.utils.translation import gettext as _
 
-from accounts import activity, deadlocks
+from accounts import activity, deadlocks, poison
 from accounts.activity import Verb
+from accounts.database import is_away
 from campaigns import exits, following, holds, schedule
+from campaigns.claiming import Row, claim
 from campaigns.content import Contents, Due, Held, Text
 from campaigns.models import Delivery, Target
 from campaigns.room import Room, room_of
@@ -36,6 +40,7 @@ ACCOUNTS = 50  # of one round
 PER_ACCOUNT = 20  # targets of one account in one round
 ROUNDS = 20  # of one call: a call ends although somebody makes targets due all the time
 FULL_RECHECK = dt.timedelta(minutes=5)  # a day that is full may be made longer by hand
+MOST_FAILED = 3  # targets of one account in a row, before all of it waits for as long
 
 
 @dataclass(slots=True)
@@ -51,68 +56,6 @@ class PlanReport:
     per_account: Counter[int] = field(default_factory=Counter)
 
 
-# Turn and claim at once: a row for each target, or one without target for an account of which
-# nothing is due. Three things are there for the planner's sake. The limits are numbers in the text:
-# of a column it guesses three rows an account, and joins the rest by loops, a third slower. That
-# the joins name `turn`, for nothing, tells it that no referral and no phone comes twice: else it
-# keeps each in a cache. And `tenant_id + 0` leaves for contacts only the index of phones: while the
-# table's statistics are old it would take the tenant's, and read all its contacts for each target.
-CLAIM = """
-WITH turn AS MATERIALIZED (
-    SELECT schedule.account_id
-    FROM campaigns_accountschedule AS schedule
-    JOIN whatsapp_account AS account ON account.id = schedule.account_id
-    WHERE schedule.next_due_at <= %(turn)s AND account.status = ANY(%(linked)s)
-      AND account.enabled AND account.sending_paused_at IS NULL
-    ORDER BY schedule.next_due_at, schedule.account_id LIMIT %(accounts)s
-    FOR UPDATE OF schedule SKIP LOCKED
-)
-SELECT target.id, target.tenant_id, target.campaign_id, turn.account_id, target.phone,
-       target.steps_done, target.next_due_at, target.hold,
-       referral.external_id, referral.name, referral.language, referral.paid_at IS NOT NULL,
-       referrer.name, referrer.subscribed, contact.id, contact.opted_out_at IS NOT NULL
-FROM turn
-LEFT JOIN LATERAL (
-    SELECT id, tenant_id, campaign_id, referral_id, phone, steps_done, next_due_at, hold
-    FROM campaigns_target AS due
-    WHERE due.account_id = turn.account_id AND due.state = 'active'
-      AND due.open_message_id IS NULL AND due.paused_at IS NULL AND due.next_due_at <= %(now)s
-    ORDER BY due.next_due_at, due.id LIMIT %(each)s
-    FOR UPDATE SKIP LOCKED
-) AS target ON true
-LEFT JOIN campaigns_referral AS referral
-    ON referral.id = target.referral_id + 0 * turn.account_id
-LEFT JOIN campaigns_referrer AS referrer ON referrer.id = referral.referrer_id
-LEFT JOIN whatsapp_contact AS contact
-    ON contact.phone = coalesce(target.phone, turn.account_id::text)
-    AND contact.tenant_id + 0 = target.tenant_id
-"""
-
-# Everything due of the referrers whose subscription lapsed, at once: twenty at a time they would
-# stand in the way of a referrer who shares the account for more than one round.
-HOLD_LAPSED = """
-WITH lapsed AS (
-    SELECT target.id FROM campaigns_referrer AS referrer
-    JOIN campaigns_referral AS referral ON referral.referrer_id = referrer.id
-    JOIN campaigns_target AS target ON target.referral_id = referral.id
-    WHERE referrer.id IN (
-        SELECT referrer_id FROM campaigns_referral WHERE id IN (
-            SELECT referral_id FROM campaigns_target WHERE id = ANY(%(claimed)s)
-        )
-    ) AND NOT referrer.subscribed
-      AND target.account_id = ANY(%(accounts)s) AND target.state = 'active'
-      AND target.open_message_id IS NULL AND target.paused_at IS NULL
-      AND target.next_due_at <= %(now)s
-    FOR UPDATE OF target SKIP LOCKED
-), changed AS (
-    UPDATE campaigns_target AS target
-    SET hold = 'subscription', hold_detail = '', next_due_at = %(again)s
-    FROM lapsed WHERE target.id = lapsed.id
-)
-SELECT count(*) FROM lapsed
-"""
-
-
 def plan(*, now: datetime, limit: int = 1000) -> PlanReport:
     """Queue the messages that are due, about `limit` at most (a round is finished)."""
     report = PlanReport(settled=following.settle_lost(now=now))
@@ -120,7 +63,7 @@ def plan(*, now: datetime, limit: int = 1000) -> PlanReport:
     while report.rounds < ROUNDS and report.queued < limit:
         # Accounts that were served carry the round's number in microseconds: they queue up anew.
         round_now = now + dt.timedelta(microseconds=report.rounds)
-        if not _round(report, contents, now=now, round_now=round_now):
+        if not _turn(report, contents, now=now, round_now=round_now):
             break
         report.rounds += 1
     if report.queued or report.held or report.exited:
@@ -136,20 +79,103 @@ def plan(*, now: datetime, limit: int = 1000) -> PlanReport:
     return report
 
 
+def _turn(report: PlanReport, contents: Contents, *, now: datetime, round_now: datetime) -> bool:
+    """A round of up to 50 accounts; False when nothing was left to do."""
+    met: list[Row] = []
+    each = PER_ACCOUNT
+    try:
+        return _round(report, contents, met, now=now, round_now=round_now, each=each)
+    except Exception as error:
+        if is_away(error) or not met:
+            raise
+        log.warning("round done again account by account", error=type(error).__name__)
+    for account_id in dict.fromkeys(row[3] for row in met):
+        one = functools.partial(
+            _round, report, contents, met, now=now, round_now=round_now, account_id=account_id
+        )
+        try:
+            one(each=each)
+            continue
+        except Exception as error:
+            if is_away(error):
+                raise
+        _one_by_one(one, report, met, account_id, now=now)
+    return True
+
+
+def _one_by_one(
+    one: Callable[..., bool], report: PlanReport, met: list[Row], account_id: int, *, now: datetime
+) -> None:
+    """Plan an account target by target: `one` is its round, `met` what that has claimed.
+
+    A target that fails is held. After some in a row, or where the account fails without any, all
+    of it waits: one company of which nothing can be said must not take everybody's time.
+    """
+    with poison.apart("account not planned", account_id=account_id) as whole:
+        one(each=0)
+    failed = MOST_FAILED if whole.error else 0
+    seen: set[int | None] = {None}
+    while failed < MOST_FAILED and len(seen) <= PER_ACCOUNT:
+        try:
+            one(each=1)
+        except Exception as error:
+            if is_away(error) or not met:
+                raise
+            target = Due(*met[0])
+            log.exception("target not planned", target_id=target.id, account_id=account_id)
+            report.held += _hold_failed(target, error, now=now)
+            failed += 1
+        else:
+            failed = 0
+            if not met or met[0][0] in seen:
+                break  # nothing is due any more, or its day is full
+        seen.add(met[0][0])
+    if failed == MOST_FAILED:
+        schedule.put_off(account_id, now=now, until=now + FULL_RECHECK)
+
+
 @deadlocks.retried
-def _round(report: PlanReport, contents: Contents, *, now: datetime, round_now: datetime) -> bool:
-    """One turn of up to 50 accounts; False when nothing was left to do."""
+def _hold_failed(target: Due, error: Exception, *, now: datetime) -> int:
+    """Hold one that could not be planned, unless it has left or got its message meanwhile."""
+    why = _("its message cannot be made: %(error)s") % {"error": type(error).__name__}
+    active = Target.objects.filter(state=Target.State.ACTIVE, open_message=None)
+    with transaction.atomic():
+        locked = active.filter(pk=target.id).select_for_update(of=("self",)).values_list("pk")
+        held = [(target, Held(Target.Hold.TEMPLATE, why)) for _row in locked]
+        holds.hold(held, now=now)
+    return len(held)
+
+
+@deadlocks.retried
+def _round(
+    report: PlanReport,
+    contents: Contents,
+    met: list[Row],
+    *,
+    now: datetime,
+    round_now: datetime,
+    each: int,
+    account_id: int | None = None,
+) -> bool:
+    """One turn of up to 50 accounts, or of one; False when nothing was left to do.
+
+    `met` says what it has claimed, which is of use when it raises.
+    """
+    met.clear()
     # Counted apart: a round that is tried again after a deadlock must not count twice.
     this = PlanReport()
     with transaction.atomic():
-        rows = claim(now=now, round_now=round_now)
+        rows = claim(
+            now=now, round_now=round_now, accounts=ACCOUNTS, each=each, account_id=account_id
+        )
         if not rows:
             return False
+        met += rows
         accounts = Account.objects.select_related("tenant").in_bulk({row[3] for row in rows})
         room = room_of(accounts, now=now)
         claimed = [Due(*row) for row in rows if row[0] is not None]
         lapsed = [target for target in claimed if not target.subscribed]
-        this.held += _hold_lapsed(lapsed, now=now)
+        this.held += holds.hold_lapsed(lapsed, now=now)
         subscribed = [target for target in claimed if target.subscribed]
         going: list[Due] = []
         first: list[Due] = []
@@ -175,23 +201,6 @@ def _round(report: PlanReport, contents: Contents, *, now: datetime, round_now: 
     return bool(claimed or done)
 
 
-def claim(*, now: datetime, round_now: datetime) -> list[tuple[Any, ...]]:
-    """Lock the accounts whose turn it is, and up to 20 targets due of each: the rows of `CLAIM`."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            CLAIM,
-            {
-                "turn": round_now,
-                "now": now,
-                "linked": [str(status) for status in Account.LINKED_STATUSES],
-                "accounts": ACCOUNTS,
-                "each": PER_ACCOUNT,
-            },
-        )
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-    return rows
-
-
 def _wait_for_tomorrow(first: list[Due], accounts: dict[int, Account], *, now: datetime) -> None:
     """First steps wait for the next day's budget of new chats: whoever is under way goes on."""
     by_account: dict[int, list[int]] = defaultdict(list)
@@ -201,25 +210,6 @@ def _wait_for_tomorrow(first: list[Due], accounts: dict[int, Account], *, now: d
         left = limits.seconds_to_midnight(accounts[pk].tenant, now=now)
         tomorrow = now + dt.timedelta(seconds=left)
         Target.objects.filter(pk__in=ids).update(next_due_at=tomorrow)
-
-
-def _hold_lapsed(claimed: list[Due], *, now: datetime) -> int:
-    """Hold these targets, and whatever else is due of their referrers on these accounts."""
-    if not claimed:
-        return 0
-    with connection.cursor() as cursor:
-        cursor.execute(
-            HOLD_LAPSED,
-            {
-                "claimed": [target.id for target in claimed],
-                "accounts": list({target.account_id for target in claimed}),
-                "now": now,
-                "again": now + holds.RECHECK,
-            },
-        )
-        count: int = cursor.fetchone()[0]
-    log.info("targets held", hold="subscription", count=count)
-    return count
 
 
 def _fitting(claimed: list[Due], room: dict[int, Room]) -> list[Due]:
@@ -262,7 +252,7 @@ def _handle(
             case text:
                 texts.append((target, text))
     held += _queue(texts, report, now=now)
-    _hold(held, now=now)
+    holds.hold(held, now=now)
     for exit_reason, ids in ended.items():
         exits.end_locked(ids, reason=exit_reason, now=now)
         report.exited += len(ids)
@@ -372,23 +362,3 @@ def open_messages(messages: dict[int, int], *, now: datetime) -> None:
             """,
             [list(holds.MENDABLE), now, list(messages.keys()), list(messages.values())],
         )
-
-
-def _hold(held: list[tuple[Due, Held]], *, now: datetime) -> None:
-    by_reason: dict[Held, list[Due]] = defaultdict(list)
-    for target, reason in held:
-        by_reason[reason].append(target)
-    for reason, targets in by_reason.items():
-        Target.objects.filter(pk__in=[target.id for target in targets]).update(
-            hold=reason.hold, hold_detail=reason.detail[:200], next_due_at=now + holds.RECHECK
-        )
-        new = [target for target in targets if target.hold != reason.hold]
-        if new:
-            log.error(
-                "targets held",
-                hold=str(reason.hold),
-                detail=reason.detail,
-                campaign_id=new[0].campaign_id,
-                count=len(new),
-                target_ids=[target.id for target in new[:10]],
-            )

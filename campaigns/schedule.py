@@ -13,7 +13,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from django.db import connection
+from django.db import connection, transaction
+
+from campaigns.models import AccountSchedule
 
 
 def lower(due: Mapping[int, datetime]) -> None:
@@ -75,6 +77,14 @@ def raise_bounds(
             },
         )
         return sum(done for (done,) in cursor.fetchall())
+
+
+def put_off(account_id: int, *, now: datetime, until: datetime) -> None:
+    """Look at an account that has something due again at `until`."""
+    with transaction.atomic():
+        rows = AccountSchedule.objects.filter(account=account_id)
+        locked = list(rows.select_for_update(of=("self",)).values_list("account_id", flat=True))
+        raise_bounds(locked, now=now, served_at=until, full=dict.fromkeys(locked, until))
 
 
 def rebuild(*, now: datetime) -> int:

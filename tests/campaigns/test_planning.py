@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from campaigns import planning, schedule
+from campaigns import claiming, planning, schedule
 from campaigns.models import AccountSchedule, Delivery, Referral, Target
 from campaigns.models import Template as Text
 from tests.campaigns.conftest import due, many_due
@@ -320,7 +320,8 @@ def test_people_are_looked_up_by_phone_while_the_tables_statistics_are_old(refer
             [referrer.tenant_id],
         )
         with CaptureQueriesContext(connection) as queries:
-            assert len(planning.claim(now=NOW, round_now=NOW)) == 5
+            rows = claiming.claim(now=NOW, round_now=NOW, accounts=50, each=20)
+        assert len(rows) == 5
         cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + queries[0]["sql"])
         steps = _steps(cursor.fetchone()[0][0]["Plan"])
     read = [
