@@ -20,10 +20,14 @@ from django.utils.translation import gettext_lazy as _
 from accounts import sealed
 from accounts.verbs import ActorKind, verbs
 
+# PostgreSQL takes these for abbreviations, which know no summer time, and for a machine's own zone
+# it has no name. Both must say the same of which day it is.
+READ_IN_TWO_WAYS = frozenset({"CET", "EET", "MET", "WET", "localtime"})
+
 
 def validate_timezone(name: str) -> None:
-    """Refuse a name that the time zone database does not know."""
-    if name not in zoneinfo.available_timezones():
+    """Refuse a name that nobody knows as a time zone, or that PostgreSQL reads in another way."""
+    if name in READ_IN_TWO_WAYS or name not in zoneinfo.available_timezones():
         raise ValidationError(
             _("“%(name)s” is no time zone: use a name such as Europe/Paris."),
             params={"name": name},

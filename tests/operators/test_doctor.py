@@ -271,6 +271,14 @@ def test_a_tenant_with_a_time_zone_that_is_not_known_here(tenant):
     assert "Europe/Atlantis" in said
 
 
+@pytest.mark.parametrize("zone", ["CET", "localtime"])
+def test_a_tenant_with_a_time_zone_that_postgresql_reads_in_another_way(tenant, zone):
+    Tenant.objects.update(timezone=zone)
+    [(said, _)] = failures("time zones")
+    assert "tenant acme" in said
+    assert f"PostgreSQL reads the time zone '{zone}'" in said
+
+
 # ---------------------------------------------------------------------------- what goes on
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import re
@@ -16,7 +17,9 @@ from pathlib import Path
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
+from django.db import DataError, connection, transaction
 from django.db import Error as DatabaseError
+from django.utils import timezone
 from selenium.common.exceptions import WebDriverException
 
 from accounts.models import Tenant
@@ -191,11 +194,32 @@ def time_zones() -> Iterator[Finding]:
         yield warning("the tenants' zones could not be asked for", "mend the database first")
         return
     known = zoneinfo.available_timezones()
-    wrong = {slug: zone for slug, zone in zones.items() if zone not in known}
-    for slug, zone in wrong.items():
-        yield fail(
-            f"tenant {slug} has the time zone {zone!r}, which is not known here",
-            "correct it in the admin, or update tzdata",
-        )
-    if not wrong:
+    alike = {zone: _is_read_alike(zone) for zone in set(zones.values()) & known}
+    for slug, zone in zones.items():
+        if zone not in known:
+            yield fail(
+                f"tenant {slug} has the time zone {zone!r}, which is not known here",
+                "correct it in the admin, or update tzdata",
+            )
+        elif not alike[zone]:
+            yield fail(
+                f"PostgreSQL reads the time zone {zone!r} of tenant {slug} in another way: its "
+                "accounts send nothing while it is another day there than here",
+                "update the time zone data of both machines; of an abbreviation, name a place",
+            )
+    if all(alike.get(zone) for zone in zones.values()):
         yield ok(f"time zone data is there, for all {len(zones)} tenants")
+
+
+def _is_read_alike(zone: str) -> bool:
+    """Whether clocks show the same by PostgreSQL's zone data and by ours, each day for a year."""
+    now = timezone.now()
+    moments = [now + dt.timedelta(days=n) for n in range(366)]
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT at AT TIME ZONE %s FROM unnest(%s) AS at", [zone, moments])
+            theirs = [wall for (wall,) in cursor.fetchall()]
+    except DataError:  # PostgreSQL knows no such zone
+        return False
+    ours = zoneinfo.ZoneInfo(zone)
+    return theirs == [moment.astimezone(ours).replace(tzinfo=None) for moment in moments]
