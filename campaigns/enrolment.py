@@ -24,13 +24,15 @@ spaces what is queued. What does not fit into a day keeps its place and goes fir
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 
 import structlog
 from django.db import connection, transaction
 
-from accounts import activity, deadlocks
+from accounts import activity, deadlocks, poison
 from accounts.activity import Verb
+from accounts.database import is_away
 from campaigns import exits, lawful_basis
 from campaigns.models import Referral
 from whatsapp.failpoints import failpoint
@@ -114,28 +116,53 @@ SELECT (SELECT count(*) FROM candidate),
        (SELECT coalesce(array_agg(ARRAY[tenant_id, n]), '{}') FROM (
            SELECT tenant_id, count(*) AS n FROM added GROUP BY tenant_id ORDER BY tenant_id) AS per)
 """
+ENROL_OF_SOME = ENROL.replace(
+    "WHERE referrer.subscribed", "WHERE referrer.id = ANY(%(referrers)s) AND referrer.subscribed"
+)
 
 
 def enrol(*, now: datetime) -> int:
     """Give every referral that may start now its target; returns how many started.
 
     A payer never starts, whatever came first, the import or the payment. Runs at the same time
-    wait for each other.
+    wait for each other. Where one referrer's cannot start, the others' do.
     """
     if not _somebody_waits():
         return 0
     # Most have theirs since the import or the scrape: this finds those whose phone came later.
     lawful_basis.of_referrals(now=now)
-    started = seen = 0
-    while True:
-        looked_at, added = _enrol_batch(now=now)
-        started += added
-        seen += looked_at
-        if looked_at < BATCH:
-            break
-    if seen:
-        log.info("referrals enrolled", started=started, not_started=seen - started)
-    return started
+    done: Counter[str] = Counter()
+    try:
+        _enrol_all(done, now=now)
+    except Exception as error:
+        if is_away(error):
+            raise
+        log.warning("enrolment done again in parts", error=type(error).__name__)
+        _enrol_in_parts(done, now=now)
+    if done["seen"]:
+        log.info(
+            "referrals enrolled",
+            started=done["started"],
+            not_started=done["seen"] - done["started"],
+        )
+    return done["started"]
+
+
+def _enrol_all(done: Counter[str], *, now: datetime, referrers: list[int] | None = None) -> None:
+    looked_at = BATCH
+    while looked_at == BATCH:
+        looked_at, added = _enrol_batch(now=now, referrers=referrers)
+        done.update(seen=looked_at, started=added)
+
+
+def _enrol_in_parts(done: Counter[str], *, now: datetime) -> None:
+    """Somebody's cannot start, a delay without end for instance: they are left for the next run."""
+    waiting = Referral.objects.filter(enrolled_at=None, paid_at=None).order_by("referrer")
+    ids = list(waiting.values_list("referrer", flat=True).distinct())
+    for referrer_id, error in poison.alone(
+        lambda some: _enrol_all(done, now=now, referrers=list(some)), ids
+    ):
+        log.error("referrals not enrolled", referrer_id=referrer_id, exc_info=error)
 
 
 def _somebody_waits() -> bool:
@@ -144,11 +171,15 @@ def _somebody_waits() -> bool:
 
 
 @deadlocks.retried
-def _enrol_batch(*, now: datetime) -> tuple[int, int]:
+def _enrol_batch(*, now: datetime, referrers: list[int] | None) -> tuple[int, int]:
     with transaction.atomic(), connection.cursor() as cursor:
         # A statement of its own: the next one must see the payments this waited for.
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [exits.PAYMENTS])
-        cursor.execute(ENROL, {"now": now, "batch": BATCH, "linked": list(Account.LINKED_STATUSES)})
+        linked = list(Account.LINKED_STATUSES)
+        cursor.execute(
+            ENROL if referrers is None else ENROL_OF_SOME,
+            {"now": now, "batch": BATCH, "linked": linked, "referrers": referrers},
+        )
         looked_at, added = cursor.fetchone()
         for tenant_id, count in added:
             activity.record(

@@ -14,6 +14,7 @@ from typing import Any
 from django.db.models import Exists, OuterRef, QuerySet
 from django.dispatch import receiver
 
+from accounts import poison
 from accounts.activity import SYSTEM, Actor
 from campaigns import exits
 from campaigns.models import Referral, Target
@@ -36,7 +37,11 @@ def of_imported(*, tenant_id: int, phones: Iterable[str], now: datetime) -> int:
 
 def of_referrals(*, now: datetime) -> int:
     """The same for scraped contacts who are referrals already; returns of how many."""
-    return _record(_scraped().filter(Exists(_REFERRAL)), now=now)
+    recorded = 0
+    for contact in _scraped().filter(Exists(_REFERRAL)):
+        with poison.apart("lawful basis not recorded", contact_id=contact.pk):
+            recorded += _record([contact], now=now)
+    return recorded
 
 
 @receiver(contacts_scraped)
@@ -52,7 +57,7 @@ def _scraped() -> QuerySet[Contact]:
     return rows.exclude(phone="").exclude(Exists(withdrawn)).order_by("id")
 
 
-def _record(rows: QuerySet[Contact], *, now: datetime) -> int:
+def _record(rows: Iterable[Contact], *, now: datetime) -> int:
     return sum(
         contacts.record_basis(
             contact,

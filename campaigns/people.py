@@ -18,7 +18,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import Model, Q, QuerySet
 
-from accounts import activity, deadlocks
+from accounts import activity, deadlocks, poison
 from accounts.activity import SYSTEM, Actor, Verb
 from accounts.models import Activity, Tenant
 from campaigns import exits
@@ -198,7 +198,8 @@ def finish_deletions(*, now: datetime) -> int:
         assert row.unfinished is not None  # noqa: S101  by the filter
         if row.unfinished.messages.filter(state=State.SENDING).exists():
             continue  # the next run: each deletion is a line of the activity log
-        done += not delete(row.tenant, row.unfinished.address, now=now).in_flight
+        with poison.apart("deletion not finished", suppression_id=row.pk):
+            done += not delete(row.tenant, row.unfinished.address, now=now).in_flight
     return done
 
 

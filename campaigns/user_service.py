@@ -28,6 +28,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
+from accounts import poison
 from accounts.findings import Finding
 from accounts.models import Tenant
 from campaigns import holds, referrals
@@ -192,7 +193,11 @@ def refresh(*, now: datetime, limit: int = 2000) -> RefreshReport:
         for referrer in waiting:
             report.asked += 1
             try:
-                refresh_referrer(referrer, service, report, now=now)
+                with poison.apart(
+                    "referrer not refreshed", but=ServiceError, referrer_id=referrer.pk
+                ) as this:
+                    refresh_referrer(referrer, service, report, now=now)
+                report.failed += this.error is not None
                 in_a_row = 0
             except ServiceError as error:
                 report.failed += 1

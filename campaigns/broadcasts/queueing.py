@@ -13,6 +13,7 @@ message with the key ``broadcast:<broadcast>:<contact>``, which can be queued on
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,10 +22,12 @@ import structlog
 from django.db import connection, transaction
 from django.db.models import Count, Q
 
-from accounts import deadlocks
+from accounts import deadlocks, poison
+from accounts.database import is_away
 from campaigns import rendering
-from campaigns.broadcasts import running, tracking
-from campaigns.broadcasts.texts import Person, Said, Texts
+from campaigns.broadcasts import claiming, running, tracking
+from campaigns.broadcasts.claiming import Due, Turn
+from campaigns.broadcasts.texts import Said, Texts
 from campaigns.models import Broadcast, BroadcastText, Recipient
 from whatsapp import limits, outbox
 from whatsapp.failpoints import failpoint
@@ -37,56 +40,10 @@ AHEAD_MINUTES = 2
 LEAST_AHEAD = 20  # messages of an account in the queue
 ROUNDS = 20  # of one call
 BATCH = 2_000  # recipients of one round
+RECHECK = timedelta(minutes=5)  # whoever could not be queued
+MOST_FAILED = 3  # recipients of a broadcast in a row, before all of it waits for the next call
 # Key of an advisory lock; used by nothing else in this database.
 PLANNER = 7_305_417_003
-
-TURNS = """
-SELECT broadcast.id, chosen.account_id
-FROM campaigns_broadcast AS broadcast
-JOIN campaigns_broadcast_accounts AS chosen ON chosen.broadcast_id = broadcast.id
-JOIN whatsapp_account AS account ON account.id = chosen.account_id
-    AND account.enabled AND account.status = ANY(%(linked)s)
-    AND account.sending_paused_at IS NULL
-WHERE broadcast.state = 'running' AND EXISTS (
-    SELECT FROM campaigns_recipient AS recipient
-    WHERE recipient.broadcast_id = broadcast.id AND recipient.account_id = chosen.account_id
-      AND recipient.state = 'waiting' AND recipient.due_at <= %(now)s)
-ORDER BY broadcast.id, chosen.account_id
-FOR SHARE OF broadcast SKIP LOCKED
-"""
-
-# The newest referral of a number is whom {{link}} and {{referrer}} are about.
-CLAIM = """
-SELECT recipient.id, recipient.broadcast_id, recipient.account_id, recipient.due_at,
-       contact.id, contact.name, contact.language, contact.opted_out_at IS NOT NULL,
-       contact.source = 'group' AND contact.lawful_basis = '',
-       chat.taken_over_until, referral.external_id, referral.name, referral.language,
-       referral.referrer
-FROM unnest(%(broadcasts)s::bigint[], %(accounts)s::bigint[], %(room)s::int[])
-    AS turn (broadcast_id, account_id, room)
-CROSS JOIN LATERAL (
-    SELECT id, broadcast_id, account_id, contact_id, due_at
-    FROM campaigns_recipient AS due
-    WHERE due.broadcast_id = turn.broadcast_id AND due.account_id = turn.account_id
-      AND due.state = 'waiting' AND due.due_at <= %(now)s
-      -- Contacts are locked first. Who is being merged or deleted is left to the next round.
-      AND (due.contact_id IS NULL OR EXISTS (
-          SELECT FROM whatsapp_contact AS person
-          WHERE person.id = due.contact_id FOR KEY SHARE SKIP LOCKED))
-    ORDER BY due.due_at, due.id LIMIT turn.room
-    FOR UPDATE SKIP LOCKED
-) AS recipient
-LEFT JOIN whatsapp_contact AS contact ON contact.id = recipient.contact_id
-LEFT JOIN whatsapp_chat AS chat ON chat.account_id = recipient.account_id
-    AND chat.contact_id = recipient.contact_id AND chat.taken_over_until > %(now)s
-LEFT JOIN LATERAL (
-    SELECT found.external_id, found.name, found.language, referrer.name AS referrer
-    FROM campaigns_referral AS found
-    JOIN campaigns_referrer AS referrer ON referrer.id = found.referrer_id
-    WHERE found.tenant_id = contact.tenant_id AND found.phone = contact.phone
-    ORDER BY found.id DESC LIMIT 1) AS referral ON true
-ORDER BY recipient.due_at, recipient.id
-"""
 
 
 @dataclass(slots=True)
@@ -103,39 +60,19 @@ class QueueReport:
     per_account: Counter[int] = field(default_factory=Counter)
 
 
-@dataclass(frozen=True, slots=True)
-class _Due:
-    """A row of `CLAIM`, in its order."""
+@dataclass(slots=True)
+class _Met:
+    """What a round had before it, which is of use when it raises."""
 
-    id: int
-    broadcast_id: int
-    account_id: int
-    due_at: datetime
-    contact_id: int | None
-    name: str
-    language: str
-    opted_out: bool
-    no_basis: bool
-    taken_over_until: datetime | None
-    external_id: str | None
-    referral_name: str | None
-    referral_language: str | None
-    referrer: str | None
-
-    @property
-    def person(self) -> Person:
-        return Person(
-            name=self.name or self.referral_name or "",
-            language=self.language or self.referral_language or "",
-            external_id=self.external_id,
-            referrer=self.referrer,
-        )
+    turns: list[Turn] = field(default_factory=list)
+    due: list[Due] = field(default_factory=list)
 
 
 def plan(*, now: datetime) -> QueueReport:
     """Begin what is scheduled, queue what has room, end what is through."""
     report = QueueReport(begun=running.begin_due(now=now), settled=tracking.settle_lost(now=now))
-    while report.rounds < ROUNDS and _round(report, now=now):
+    left_out: set[Turn] = set()
+    while report.rounds < ROUNDS and _next(report, left_out, now=now):
         report.rounds += 1
     report.skipped += running.skip_cancelled()
     report.done = running.finish(now=now)
@@ -150,14 +87,69 @@ def plan(*, now: datetime) -> QueueReport:
     return report
 
 
+def _next(report: QueueReport, left_out: set[Turn], *, now: datetime) -> bool:
+    """A round; one that raises is done again in parts, without whom it fails: they are `left_out`.
+
+    The next call tries them again.
+    """
+    met = _Met()
+    try:
+        return _round(report, met, lambda turn: turn not in left_out, now=now)
+    except Exception as error:
+        if is_away(error) or not met.turns:
+            raise
+        log.warning("round done again in parts", error=type(error).__name__)
+    for turn, why in poison.alone(
+        lambda some: _round(report, met, set(some).__contains__, now=now), met.turns.copy()
+    ):
+        left_out.add(turn)
+        broadcast_id, account_id = turn
+        if met.due:
+            _one_by_one(report, met, turn, now=now)
+        else:
+            log.error(
+                "broadcast not queued",
+                broadcast_id=broadcast_id,
+                account_id=account_id,
+                exc_info=why,
+            )
+    return True
+
+
+def _one_by_one(report: QueueReport, met: _Met, turn: Turn, *, now: datetime) -> None:
+    failed = 0
+    for _ in range(LEAST_AHEAD):
+        try:
+            if failed == MOST_FAILED or not _round(report, met, turn.__eq__, most=1, now=now):
+                return
+            failed = 0
+        except Exception as error:
+            if is_away(error) or not met.due:
+                raise
+            failed += 1
+            one = met.due[0]
+            log.exception(
+                "recipient not queued", recipient_id=one.id, broadcast_id=one.broadcast_id
+            )
+            Recipient.objects.filter(pk=one.id, state=State.WAITING).update(due_at=now + RECHECK)
+
+
 @deadlocks.retried
-def _round(report: QueueReport, *, now: datetime) -> bool:
+def _round(
+    report: QueueReport,
+    met: _Met,
+    chosen: Callable[[Turn], bool],
+    *,
+    now: datetime,
+    most: int = BATCH,
+) -> bool:
     """One batch; False when nothing has room, or another planner is at work."""
+    met.turns, met.due = [], []
     with transaction.atomic():
         if not _alone():
             return False
-        turns = _turns(now=now)
-        due = _claim(_shares(turns, now=now), now=now)
+        met.turns = [turn for turn in claiming.turns(now=now) if chosen(turn)]
+        met.due = due = claiming.claim(_shares(met.turns, most, now=now), now=now)
         if not due:
             return False
         failpoint("broadcast.claimed")
@@ -176,24 +168,17 @@ def _alone() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def _turns(*, now: datetime) -> dict[int, list[int]]:
-    """Account id -> its running broadcasts with somebody whose time has come; locked shared."""
-    turns: dict[int, list[int]] = defaultdict(list)
-    with connection.cursor() as cursor:
-        cursor.execute(TURNS, {"linked": list(Account.LINKED_STATUSES), "now": now})
-        for broadcast_id, account_id in cursor.fetchall():
-            turns[account_id].append(broadcast_id)
-    return turns
-
-
-def _shares(turns: dict[int, list[int]], *, now: datetime) -> list[tuple[int, int, int]]:
+def _shares(turns: list[Turn], most: int, *, now: datetime) -> list[tuple[int, int, int]]:
     """(broadcast, account, room): an account's room in equal parts, what is left to the oldest."""
     shares: list[tuple[int, int, int]] = []
-    left = BATCH
-    for account_id, free in _room(list(turns), now=now).items():
+    by_account: dict[int, list[int]] = defaultdict(list)
+    for broadcast_id, account_id in turns:
+        by_account[account_id].append(broadcast_id)
+    left = most
+    for account_id, free in _room(list(by_account), now=now).items():
         room = min(free, left)
         left -= room
-        of_account = turns[account_id]
+        of_account = by_account[account_id]
         each, over = divmod(room, len(of_account))
         for place, broadcast_id in enumerate(of_account):
             if share := each + (place < over):
@@ -239,24 +224,7 @@ def _room(account_ids: list[int], *, now: datetime) -> dict[int, int]:
     return room
 
 
-def _claim(shares: list[tuple[int, int, int]], *, now: datetime) -> list[_Due]:
-    if not shares:
-        return []
-    broadcasts, accounts, room = zip(*shares, strict=True)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            CLAIM,
-            {
-                "broadcasts": list(broadcasts),
-                "accounts": list(accounts),
-                "room": list(room),
-                "now": now,
-            },
-        )
-        return [_Due(*row) for row in cursor.fetchall()]
-
-
-def _handle(due: list[_Due], *, now: datetime) -> QueueReport:
+def _handle(due: list[Due], *, now: datetime) -> QueueReport:
     """Decide about each recipient whose row we hold, then write each kind of decision at once."""
     report = QueueReport()
     ids = {one.broadcast_id for one in due}
@@ -267,7 +235,7 @@ def _handle(due: list[_Due], *, now: datetime) -> QueueReport:
     for text in BroadcastText.objects.filter(broadcast__in=ids):
         written[text.broadcast_id].append(text)
     texts = {pk: Texts(one, written[pk]) for pk, one in broadcasts.items()}
-    said: list[tuple[_Due, Said]] = []
+    said: list[tuple[Due, Said]] = []
     ended: dict[tuple[str, str], list[int]] = defaultdict(list)
     put_off: dict[datetime, list[int]] = defaultdict(list)
     for one in due:
@@ -294,13 +262,13 @@ def _handle(due: list[_Due], *, now: datetime) -> QueueReport:
 
 
 def _queue(
-    said: list[tuple[_Due, Said]],
+    said: list[tuple[Due, Said]],
     broadcasts: dict[int, Broadcast],
     report: QueueReport,
     *,
     now: datetime,
 ) -> None:
-    keys: dict[str, tuple[_Due, Said]] = {
+    keys: dict[str, tuple[Due, Said]] = {
         tracking.key(one.broadcast_id, one.contact_id or 0): (one, text) for one, text in said
     }
     made = outbox.queue_batch(

@@ -18,7 +18,7 @@ import structlog
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
-from accounts import activity, deadlocks
+from accounts import activity, deadlocks, poison
 from accounts.activity import SYSTEM, Actor, Verb
 from campaigns import segments
 from campaigns.broadcasts import readiness
@@ -91,7 +91,8 @@ def begin_due(*, now: datetime) -> int:
     begun = 0
     for broadcast in due:
         if begins_at(broadcast) <= now:
-            begun += _begin_one(broadcast, now=now)
+            with poison.apart("broadcast not begun", broadcast_id=broadcast.pk):
+                begun += _begin_one(broadcast, now=now)
     return begun
 
 

@@ -18,6 +18,7 @@ from django.db import connection, transaction
 from django.db.models import Count
 from django.dispatch import receiver
 
+from accounts import poison
 from accounts.activity import Actor
 from campaigns.models import Broadcast, Recipient
 from whatsapp import outbox
@@ -128,7 +129,8 @@ def settle_lost(*, now: datetime, limit: int = 500) -> int:
     ).exclude(state__in=Message.OPEN)  # fmt: skip
     found = list(lost[:limit])
     for message in found:
-        follow(message, now=now, wait=False)
+        with poison.apart("message not followed", message_id=message.pk):
+            follow(message, now=now, wait=False)
     return len(found)
 
 
