@@ -52,7 +52,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         raise Http404(f"company: you administer none with the id {chosen[:40]!r}")
     ids = [int(chosen)] if chosen else list(known)
     now = timezone.now()
-    since = now - dt.timedelta(days=DAYS - 1)
+    # Whole days of the company's clock (`console.company_time`).
+    since = _midnight(now, days_ago=DAYS - 1)
     usage = numbers.usage(ids, now=now)
     return context | {
         "any_company": bool(known),
@@ -160,11 +161,11 @@ def _remembered(name: str, ids: list[int], work: Callable[[], T], *, seconds: in
 
 def _days(ids: list[int], *, since: dt.datetime, now: dt.datetime) -> list[numbers.Day]:
     """Today and yesterday as they are; before, where little happens, up to an hour old."""
-    yesterday = _midnight(now - dt.timedelta(days=1))
+    yesterday = _midnight(now, days_ago=1)
     before = _remembered(
         f"days {yesterday}",
         ids,
-        lambda: numbers.days(ids, since=_midnight(since), until=yesterday),
+        lambda: numbers.days(ids, since=since, until=yesterday),
         seconds=3600,
     )
     days: dict[dt.date, numbers.Day] = {}
@@ -195,15 +196,16 @@ def _per_day(ids: list[int], *, since: dt.datetime, now: dt.datetime) -> Plot:
     )  # fmt: skip
 
 
-def _midnight(moment: dt.datetime) -> dt.datetime:
-    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+def _midnight(now: dt.datetime, *, days_ago: int) -> dt.datetime:
+    day = timezone.localdate(now) - dt.timedelta(days=days_ago)
+    return dt.datetime.combine(day, dt.time(), tzinfo=timezone.get_current_timezone())
 
 
 def _funnel(ids: list[int], *, since: dt.datetime, now: dt.datetime) -> Plot:
     funnel = _remembered(
         "funnel",
         ids,
-        lambda: statistics.funnel(ids, since=_midnight(since), until=now),
+        lambda: statistics.funnel(ids, since=since, until=now),
         seconds=300,
     )
     left = ", ".join(
@@ -266,7 +268,7 @@ def _failures(ids: list[int], *, since: dt.datetime, now: dt.datetime) -> Plot:
     found = _remembered(
         "failures",
         ids,
-        lambda: numbers.failures(ids, since=_midnight(since), until=now),
+        lambda: numbers.failures(ids, since=since, until=now),
         seconds=300,
     )
     return Plot(

@@ -187,7 +187,8 @@ def when_through(
     clock: quiet hours make it later. `sent` and `begun` of the first day are used up already. None
     when that takes ten years.
     """
-    pace = max(dt.timedelta(minutes=1) / max(1, account.limit_per_minute), account.gap)
+    a_minute = dt.timedelta(minutes=1) / max(1, account.limit_per_minute)
+    pace = max(a_minute, account.gap, dt.timedelta.resolution)
     known = recipients - new
     day = limits.today(account.tenant, now=begins_at)
     at = begins_at

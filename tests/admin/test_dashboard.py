@@ -1,5 +1,6 @@
 """The admin's home: what waits for a person, how it is going, of one's own companies only."""
 
+import datetime as dt
 import json
 
 import pytest
@@ -7,8 +8,8 @@ from django.utils import timezone
 
 from accounts.models import Membership, User
 from tests import factories
-from tests.admin.test_pages import fill
-from whatsapp.models import Contact, Message
+from tests.admin.test_pages import fill, list_of
+from whatsapp.models import Contact, Message, Usage
 
 
 def home(client, **query):
@@ -73,6 +74,41 @@ def test_plots_say_the_same_as_their_tables(operator, acme):
     assert drawn["datasets"][0]["data"] == [row[1] for row in plots["days"].rows]
     assert drawn["datasets"][0]["data"][-1] == 1
     assert "1 sent in 14 days" in page.content.decode()
+
+
+# 26 hours apart: at any hour the date is not UTC's in one of them at least.
+@pytest.fixture(params=["Pacific/Kiritimati", "Etc/GMT+12"])
+def today_of_acme(acme, request) -> dt.date:
+    acme.timezone = request.param
+    acme.save()
+    return timezone.localdate(timezone=acme.zone)
+
+
+def test_a_company_sees_whole_days_of_its_own_and_as_many_as_are_written_above(
+    manager, acme, today_of_acme
+):
+    fill(acme)
+    first = today_of_acme - dt.timedelta(days=13)
+    just_begun = dt.datetime.combine(first, dt.time(0, 1), tzinfo=acme.zone)
+    Message.objects.update(state="sent", sent_at=just_begun)
+
+    page = home(manager)
+
+    (days,) = [plot for plot in page.context["plots"] if plot.name == "days"]
+    assert [row[1] for row in days.rows] == [1] + 13 * [0]
+    assert "1 sent in 14 days" in page.text
+
+
+def test_the_week_of_a_companys_usage_is_a_week_of_its_days(manager, acme, today_of_acme):
+    account = factories.make_account(acme)
+    for ago in range(9):
+        account.usage.create(day=today_of_acme - dt.timedelta(days=ago), count=1)
+
+    listed = manager.get(list_of(Usage), {"show": "week"}).context["cl"]
+
+    assert [today_of_acme - usage.day for usage in listed.queryset] == [
+        dt.timedelta(days=ago) for ago in range(7)
+    ]
 
 
 @pytest.fixture

@@ -84,3 +84,13 @@ def test_a_rehearsal_counts_new_chats_as_sending_does(tenant, broadcast, account
     (share,) = rehearsal.rehearse(broadcast, now=NOW).shares
 
     assert (share.recipients, share.new_chats) == (4, 2), (stranger, posted)
+
+
+def test_an_account_without_a_pace_is_rehearsed_like_any_other(tenant, broadcast, account):
+    """Sixty seconds shared by so many are less than a microsecond each."""
+    people(tenant, 3)
+    Account.objects.filter(pk=account.pk).update(gap_ms=0, per_minute=2**31 - 1)
+
+    found = rehearsal.rehearse(broadcast, now=NOW)
+
+    assert (found.recipients, found.ends_at - NOW < HOUR) == (3, True)

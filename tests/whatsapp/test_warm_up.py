@@ -3,12 +3,17 @@
 import datetime as dt
 from datetime import timedelta
 
+import hypothesis
 import pytest
+from django.db import connection
 from django.utils import timezone
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
 
 from tests.whatsapp.conftest import state_of
 from whatsapp import limits, linking
 from whatsapp.models import Account, Message, Usage
+from whatsapp.models.pace import limit_on_sql
 
 State = Message.State
 ANA, BEA = "+33639980100", "+33639980101"
@@ -146,3 +151,35 @@ def test_a_gap_is_longer_by_chance_and_never_shorter(account):
     assert min(waits) > 0.8
     assert max(waits) <= 1.5
     assert max(waits) - min(waits) > 0.2
+
+
+LIMITS = st.one_of(st.none(), st.integers(0, 200), st.integers(0, 2**31 - 1))
+AGES = st.one_of(st.none(), st.integers(-2, 20), st.integers(-400, 400))
+
+
+@hypothesis.settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    daily=LIMITS,
+    share=st.sampled_from([0, 25, 50, 75, 100]),
+    age=AGES,
+    own=st.one_of(st.none(), st.integers(0, 365)),
+    default=st.integers(0, 30),
+    start=st.integers(1, 120),
+)
+def test_python_and_sql_say_the_same_of_every_limit(
+    settings, account, daily, share, age, own, default, start
+):
+    settings.WHATSAPP_WARM_UP_DAYS, settings.WHATSAPP_WARM_UP_START = default, start
+    account.first_linked_on = None if age is None else TODAY - timedelta(days=age)
+    account.daily_limit, account.health_share, account.warm_up_days = daily, share, own
+    account.save()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {limit_on_sql('%(day)s::date')} FROM whatsapp_account AS account",  # noqa: S608
+            {"day": TODAY},
+        )
+        [(found,)] = cursor.fetchall()
+    assert found == account.limit_on(TODAY)
+    assert 0 <= found <= account.limit_per_day

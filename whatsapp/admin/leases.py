@@ -60,7 +60,7 @@ class UsageQuestions(QuestionFilter):
     questions = {
         "week": (
             _("What was used in 7 days?"),
-            lambda rows: rows.filter(day__gt=timezone.now().date() - dt.timedelta(days=7)),
+            lambda rows: rows.filter(day__gt=timezone.localdate() - dt.timedelta(days=7)),
         ),
         "full": (
             _("Which days were full?"),
