@@ -167,6 +167,9 @@ def change_the_calendar(marie: Marie, relance: Relance) -> None:
     )
     marie.open("/admin/")
     marie.press("a[href='/admin/campaigns/campaign/calendar/']")
+    marie.sees("Week")
+    # On the last Sunday of a month that ends with it, tomorrow stands on the next sheet.
+    marie.open(f"/admin/campaigns/campaign/calendar/?on={tomorrow}")
     marie.sees("1 planned")
     marie.may_use("calendar")
     marie.open(f"/admin/campaigns/campaign/calendar/?view=day&on={tomorrow}")

@@ -127,7 +127,8 @@ def always_night(settings):
     now = timezone.now().astimezone(PARIS)
     begin, end = now - timedelta(hours=5), now + timedelta(hours=5)
     settings.WHATSAPP_QUIET_HOURS = f"{begin:%H:%M}-{end:%H:%M}"
-    return end.replace(second=0, microsecond=0)
+    # Of two zones, times that the clocks show twice or leave out are never equal.
+    return end.replace(second=0, microsecond=0).astimezone(UTC)
 
 
 def test_a_sequence_waits_for_the_morning_of_whom_it_is_for(
@@ -145,7 +146,9 @@ def test_those_where_it_is_day_do_not_wait_for_those_where_it_is_night(
     linked, world, worker, write, always_night
 ):
     asleep = write(linked, ANA)
-    awake = write(linked, "+12015550101")  # New York, six hours away
+    # Los Angeles, nine hours away; eight while only one of them has summer time. New York would be
+    # five then, and asleep.
+    awake = write(linked, "+12135550101")
     worker.drive(linked)
     assert state_of(asleep) == State.QUEUED
     assert state_of(awake) == State.SENT
