@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from accounts.activity import Actor, Verb
 from accounts.models import Activity, User
+from accounts.wording import when
 from tests.whatsapp.conftest import state_of
 from whatsapp import explaining, health, limits, linking, notices, obstacles, pace
 from whatsapp.models import Account, Attempt, Contact, HealthSample, Message
@@ -275,7 +276,8 @@ def test_new_chats_wait_when_whatsapp_refuses_them_and_nothing_fails(linked, wor
     assert world.record == []
     why = explaining.why(second, now=timezone.now())
     assert "does not let this account begin new chats" in why
-    assert "tomorrow at" in why
+    # Tomorrow, but for an hour before and after a night in which the clocks change.
+    assert when(linked.cold_held_until, now=timezone.now(), zone=linked.tenant.zone) in why
 
 
 def test_replies_go_out_while_new_chats_wait(linked, world, worker, write):

@@ -8,6 +8,8 @@ import pytest
 import redis
 from django.db import connections
 from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
 
 from accounts.models import Tenant
 from tests.whatsapp import redis_state
@@ -231,6 +233,24 @@ def test_32_threads_are_granted_no_place_too_many_and_none_is_lost():
 def test_the_day_ends_at_midnight_of_the_tenant_also_when_clocks_change(now, hours):
     tenant = Tenant(timezone="Europe/Paris")
     assert limits.seconds_to_midnight(tenant, now=now) == hours * 3600
+
+
+# Midnight is left out in Cairo and Santiago, comes twice in Havana; in Nuuk the hour before it is.
+@given(
+    zone=st.sampled_from(
+        [
+            "Europe/Paris", "America/St_Johns", "Africa/Cairo", "America/Santiago",
+            "America/Havana", "America/Nuuk", "Asia/Kathmandu", "Pacific/Kiritimati", "Etc/GMT+12",
+        ]
+    ),
+    now=st.datetimes(datetime(2026, 1, 1), datetime(2029, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+)  # fmt: skip
+def test_a_day_ends_where_the_next_one_begins_in_every_zone(zone, now):
+    tenant = Tenant(timezone=zone)
+    today = limits.today(tenant, now=now)
+    midnight = now + timedelta(seconds=limits.seconds_to_midnight(tenant, now=now))
+    assert limits.today(tenant, now=midnight) == today + timedelta(days=1)
+    assert limits.today(tenant, now=midnight - timedelta(milliseconds=1)) == today
 
 
 def test_what_is_left_is_told_without_redis(account, write, monkeypatch):

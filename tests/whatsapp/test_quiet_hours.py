@@ -1,12 +1,14 @@
 """Nobody is written to by night, by the clock where they live."""
 
 import zoneinfo
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.whatsapp.conftest import state_of, wrote
 from whatsapp import limits, pace, quiet_hours
@@ -72,6 +74,24 @@ def test_an_hour_that_comes_twice_is_quiet_twice():
     assert hours.until(at("2026-10-25T01:00"), [PARIS]) == first_end
     again = datetime(2026, 10, 25, 1, 10, tzinfo=UTC)  # 02:10, winter time
     assert hours.until(again, [PARIS]) == datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
+
+
+@given(
+    zone=st.sampled_from(
+        ["Europe/Paris", "America/St_Johns", "Africa/Cairo", "America/Havana", "Asia/Kathmandu"]
+    ),
+    now=st.datetimes(datetime(2026, 1, 1), datetime(2029, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    begin=st.integers(0, 95),
+    long=st.integers(1, 95),
+)
+def test_quiet_hours_end_as_soon_as_the_wall_says_so_in_every_zone(zone, now, begin, long):
+    """Or up to an hour later, where the clocks leap over the end."""
+    wall = [time(n // 4, n % 4 * 15) for n in (begin, (begin + long) % 96)]
+    hours, there = quiet_hours.QuietHours(*wall), zoneinfo.ZoneInfo(zone)
+    until = hours.until(now, [there])
+    assert not hours.hold(until, there)
+    waited = int((until - now - timedelta(hours=1)) / timedelta(minutes=10))
+    assert all(hours.hold(now + n * timedelta(minutes=10), there) for n in range(waited))
 
 
 def test_a_number_that_may_be_in_several_zones_waits_until_it_is_day_in_all():
