@@ -35,7 +35,7 @@ class Apart:
 
 @contextlib.contextmanager
 def apart(
-    event: str, *, but: type[Exception] | tuple[()] = (), **ids: int | str | None
+    event: str, *, but: type[Exception] | tuple[type[Exception], ...] = (), **ids: int | str | None
 ) -> Iterator[Apart]:
     """Log what the block raises as `event`, the fault of what `ids` name, and go on after it.
 

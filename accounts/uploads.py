@@ -20,6 +20,8 @@ from django.core import signing
 from django.core.files.base import File
 from django.core.files.storage import default_storage
 
+from accounts import poison
+
 KEPT = dt.timedelta(hours=1)
 FOLDER = "uploads"
 SALT = "accounts.uploads"
@@ -73,7 +75,10 @@ def sweep(*, now: datetime) -> int:
     deleted = 0
     for name in names:
         path = f"{FOLDER}/{name}"
-        with contextlib.suppress(FileNotFoundError):
+        with (
+            contextlib.suppress(FileNotFoundError),
+            poison.apart("upload not deleted", but=FileNotFoundError, file=name),
+        ):
             if default_storage.get_modified_time(path) < now - KEPT:
                 default_storage.delete(path)
                 deleted += 1

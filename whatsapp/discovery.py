@@ -8,6 +8,7 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 
+from accounts import poison
 from whatsapp import groups
 from whatsapp.driver.base import Permanent, Retryable, SessionLost
 from whatsapp.models import Account, Group
@@ -38,7 +39,11 @@ def _look_for_groups(session: Session, account: Account) -> None:
         log.warning("groups not discovered", account_id=account.pk, code=error.code)
         groups.put_off(account, f"{error.code}: {error}", wait=AGAIN, now=timezone.now())
         return
-    groups.store(account, infos, now=timezone.now())
+    with poison.apart("groups not stored", account_id=account.pk) as this:
+        groups.store(account, infos, now=timezone.now())
+    if this.error is not None:
+        why = f"internal: {type(this.error).__name__}"
+        groups.put_off(account, why, wait=AGAIN, now=timezone.now())
 
 
 def _look_for_members(session: Session, group: Group) -> None:
@@ -56,4 +61,8 @@ def _look_for_members(session: Session, group: Group) -> None:
     except Retryable as error:
         groups.put_off_members(group, f"{error.code}: {error}", wait=AGAIN, now=now)
         return
-    groups.store_members(group, members, now=timezone.now())
+    with poison.apart("members not stored", group_id=group.pk) as this:
+        groups.store_members(group, members, now=timezone.now())
+    if this.error is not None:
+        why = f"internal: {type(this.error).__name__}"
+        groups.put_off_members(group, why, wait=AGAIN, now=now)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import structlog
 from django.db.models import F
 
+from accounts import poison
 from whatsapp import media
 from whatsapp.driver.base import MediaFile, Permanent, Retryable, SessionLost
 from whatsapp.models import Incoming
@@ -54,7 +55,10 @@ def fetch(session: Session, *, busy: Callable[[], bool]) -> None:
                 raise
             _try_again(incoming, error.code)
         else:
-            _keep(incoming, found)
+            with poison.apart("file not stored", incoming_id=incoming.pk) as this:
+                _keep(incoming, found)
+            if this.error is not None:
+                _try_again(incoming, "internal")
 
 
 def _keep(incoming: Incoming, found: MediaFile) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 import structlog
 from django.conf import settings
 from django.utils import timezone
 
+from accounts import poison
 from whatsapp import (
     contacts,
     discovery,
@@ -49,6 +51,9 @@ Status = Account.Status
 LOOK_SECONDS = 5.0  # between two looks at what is asked of an account that sends without end
 # Codes of errors that say nothing about the message that was asked for.
 OF_THE_PAGE = frozenset({"offline", "busy", "page_not_ready", "page_reloaded"})
+# What says something about the session or the account, whichever message was asked for.
+EXPECTED = (DriverError, NoSlot, limits.Unavailable, profiles.LeaseLost, leases.StillAlive)
+MOST_FAILED = 3  # messages in a row that nobody can handle, until the turn ends
 STUCK_CHATS = 8  # postponed sends to chats that are stuck, until the browser is replaced
 
 
@@ -161,14 +166,16 @@ def _catch_up(session: Session) -> None:
             # Its receipts are asked for again with the next session; it holds nothing up in this.
             log.warning("not looked up", message_id=sent.pk, code=error.code)
         else:
-            receipts.store_found(sent, found, now=timezone.now())
+            with poison.apart("receipts not stored", message_id=sent.pk):
+                receipts.store_found(sent, found, now=timezone.now())
     session.caught_up = True
     inbox.note_heard(session.account_id, until=began)
 
 
 def _recover(session: Session) -> None:
     for message in recovery.undecided(session.account_id):
-        _recover_one(session, message)
+        with poison.apart("message not recovered", but=DriverError, message_id=message.pk):
+            _recover_one(session, message)
 
 
 def _recover_one(session: Session, message: Message) -> None:
@@ -199,12 +206,19 @@ def _save_if_due(session: Session) -> None:
 # --------------------------------------------------------------------------------- sending
 
 
+@dataclass(slots=True)
+class _Going:  # what one run of `_send_due` remembers
+    days_changed: int = 0
+    typed: int = 0  # the message for which typing was shown
+    failed: int = 0  # messages in a row
+
+
 def _send_due(pool: SessionPool, session: Session) -> Message | None:
     """Send what is due, one after the other, until nothing is or the account has to wait.
 
     Returns what was due and could not go.
     """
-    days_changed, typed = 0, 0
+    going = _Going()
     while session.usable and not pool.stopping.is_set():
         message = due.next_due(session.account_id)
         if message is None:
@@ -214,57 +228,72 @@ def _send_due(pool: SessionPool, session: Session) -> Message | None:
             return message
         if time.monotonic() - session.looked_at > LOOK_SECONDS:
             _look(session, account)  # a long queue does not keep whoever asks waiting
-        held = pace.hold(message, account, now=timezone.now())
-        if held is not None and held.whole_account:
-            return message
-        if held is not None:
-            pace.put_off(message, held)
-            continue
-        session.used_at = time.monotonic()
-        failpoint("send.before-prepare")
-        prepared = _prepare(session, message)
-        if prepared is None:
-            continue
-        out, payload = prepared
-        failpoint("send.prepared")
-        reserved = limits.reserve(account)
-        typing = pace.typing_time(message, account) if message.pk != typed else 0.0
-        if isinstance(reserved, limits.Wait):
-            # The gap is waited out here; a minute or a day is not: the account is given back and
-            # the reconciler rings when there is room.
-            if reserved.reason != "gap" or pool.stopping.wait(reserved.seconds - typing):
+        with poison.apart("message not sent", but=EXPECTED, message_id=message.pk) as this:
+            if not _send_one(pool, session, message, going):
                 return message
-        elif typing:
-            limits.release(reserved)  # what is typed holds no place meanwhile
-        if typing:
-            typed = message.pk
-            _type(session, out.chat_id, typing)
-            if pool.stopping.wait(typing):
-                return message
-        if typing or isinstance(reserved, limits.Wait):
-            continue  # what goes first may be another by now, or this one may be held
-        if pace.hold(message, account, now=timezone.now()) is not None:
-            limits.release(reserved)  # night has fallen while it was prepared
-            continue
-        failpoint("send.reserved")
-        try:
-            intent = sending.intend(message, out, held=session.held, day=reserved.day)
-        except sending.Refused as refused:
-            limits.release(reserved)
-            days_changed += refused.reason == "day_changed"
-            if refused.reason in {"message_gone", "new_chats"} or days_changed == 1:
-                continue
-            if refused.reason == "lease_lost":
-                pool.close(session, reason="lease lost", keep_lease=True)
-            return message
-        except BaseException:
-            limits.release(reserved)
-            raise
-        try:
-            _send(session, message, payload, intent)
-        finally:
-            limits.used(reserved)
+        going.failed = 0 if this.error is None else going.failed + 1
+        if this.error is not None and (
+            going.failed == MOST_FAILED  # it is not the messages
+            or not sending.put_aside(message, this.error, now=timezone.now())
+        ):
+            raise this.error  # one that was begun is looked up in the next turn
     return None
+
+
+def _send_one(pool: SessionPool, session: Session, message: Message, going: _Going) -> bool:
+    """Send a message or see why not; False: it is due and its account has to wait."""
+    account = message.account
+    held = pace.hold(message, account, now=timezone.now())
+    if held is not None and held.whole_account:
+        return False
+    if held is not None:
+        pace.put_off(message, held)
+        return True
+    session.used_at = time.monotonic()
+    failpoint("send.before-prepare")
+    prepared = _prepare(session, message)
+    if prepared is None:
+        return True
+    out, payload = prepared
+    failpoint("send.prepared")
+    reserved = limits.reserve(account)
+    typing = pace.typing_time(message, account) if message.pk != going.typed else 0.0
+    if isinstance(reserved, limits.Wait):
+        # The gap is waited out here; a minute or a day is not: the account is given back and
+        # the reconciler rings when there is room.
+        if reserved.reason != "gap" or pool.stopping.wait(reserved.seconds - typing):
+            return False
+    elif typing:
+        limits.release(reserved)  # what is typed holds no place meanwhile
+    if typing:
+        going.typed = message.pk
+        _type(session, out.chat_id, typing)
+        if pool.stopping.wait(typing):
+            return False
+    if typing or isinstance(reserved, limits.Wait):
+        return True  # what goes first may be another by now, or this one may be held
+    if pace.hold(message, account, now=timezone.now()) is not None:
+        limits.release(reserved)  # night has fallen while it was prepared
+        return True
+    failpoint("send.reserved")
+    try:
+        intent = sending.intend(message, out, held=session.held, day=reserved.day)
+    except sending.Refused as refused:
+        limits.release(reserved)
+        going.days_changed += refused.reason == "day_changed"
+        if refused.reason in {"message_gone", "new_chats"} or going.days_changed == 1:
+            return True
+        if refused.reason == "lease_lost":
+            pool.close(session, reason="lease lost", keep_lease=True)
+        return False
+    except BaseException:
+        limits.release(reserved)
+        raise
+    try:
+        _send(session, message, payload, intent)
+    finally:
+        limits.used(reserved)
+    return True
 
 
 def _prepare(session: Session, message: Message) -> tuple[Outgoing, Payload] | None:

@@ -34,6 +34,7 @@ _REASONS: dict[str, Any] = reasons.OF_HOLDS | {
     "failed": gettext_lazy("WhatsApp refused it without a reason"),
     "group_read_only": gettext_lazy("only administrators of the group may write there"),
     "holder_lost": gettext_lazy("the worker was lost while sending"),
+    "internal": gettext_lazy("an error that nobody foresaw; the log says which"),
     "loading": gettext_lazy("WhatsApp was still loading"),
     "manual": gettext_lazy("somebody took the person out of the sequence"),
     "media_unreadable": gettext_lazy("the file could not be read"),

@@ -19,7 +19,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.dispatch import receiver
 
-from accounts import activity
+from accounts import activity, poison
 from accounts.activity import SYSTEM, Actor, Verb
 from whatsapp import doorbells, pace
 from whatsapp.models import Account, HealthSample, Message
@@ -174,28 +174,32 @@ def assess(*, now: datetime, account_ids: Iterable[int] | None = None) -> int:
     found = accounts.in_bulk()
     samples = []
     for pk, counts in measure(list(found), now=now).items():
-        account = found[pk]
-        measured, why = score(counts)
-        share = _step(account, measured, now=now)
-        if measured is None and share == 0:
-            # Nothing happens while it rests: what made it rest is still what there is to say.
-            measured, why = account.health_score, account.health_reason
-        changed = (measured, share) != (account.health_score, account.health_share)
-        if share != account.health_share and not _take(account, share, measured, why, now=now):
-            continue  # somebody lifted it, or paused sending, at this moment
-        due = account.health_at is None or now - account.health_at >= SAMPLE_EVERY
-        if changed or due:
-            details = {name: value for name, value in asdict(counts).items() if name != "since"}
-            samples.append(
-                HealthSample(account=account, at=now, score=measured, share=share, counts=details)
-            )
-            account.health_score, account.health_reason, account.health_at = measured, why, now
+        with poison.apart("health not assessed", account_id=pk):
+            sample = _assess(found[pk], counts, now=now)
+            samples += [sample] if sample is not None else []
     HealthSample.objects.bulk_create(samples, ignore_conflicts=True)
     Account.objects.bulk_update(
         [found[sample.account_id] for sample in samples],
         ["health_score", "health_reason", "health_at"],
     )
     return len(found)
+
+
+def _assess(account: Account, counts: Counts, *, now: datetime) -> HealthSample | None:
+    """Take a step where one is due; the sample to be kept, if any, whose values it has."""
+    measured, why = score(counts)
+    share = _step(account, measured, now=now)
+    if measured is None and share == 0:
+        # Nothing happens while it rests: what made it rest is still what there is to say.
+        measured, why = account.health_score, account.health_reason
+    changed = (measured, share) != (account.health_score, account.health_share)
+    if share != account.health_share and not _take(account, share, measured, why, now=now):
+        return None  # somebody lifted it, or paused sending, at this moment
+    if not changed and account.health_at is not None and now - account.health_at < SAMPLE_EVERY:
+        return None
+    details = {name: value for name, value in asdict(counts).items() if name != "since"}
+    account.health_score, account.health_reason, account.health_at = measured, why, now
+    return HealthSample(account=account, at=now, score=measured, share=share, counts=details)
 
 
 def _step(account: Account, measured: int | None, *, now: datetime) -> int:

@@ -19,6 +19,7 @@ from django.core.files.base import ContentFile
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
 
+from accounts import poison
 from accounts.models import Tenant
 from whatsapp.filetypes import BadMedia, FileType, recognise
 from whatsapp.models import Incoming, Media
@@ -137,7 +138,8 @@ def forget(media_ids: Iterable[int]) -> int:
 
     def delete() -> None:
         for media in files:
-            media.file.storage.delete(media.file.name or "")
+            with poison.apart("file not deleted", media_id=media.pk):
+                media.file.storage.delete(media.file.name or "")
 
     transaction.on_commit(delete)
     return len(files)

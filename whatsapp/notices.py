@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 
+from accounts import poison
 from accounts.models import Membership, User
 from whatsapp import reasons
 from whatsapp.models import Account, ChatAgent
@@ -27,11 +28,12 @@ def tell_owners(*, now: datetime) -> int:
         )
         if not claimed or account.owner is None or not account.owner.email:
             continue
-        with override(account.tenant.default_language):
-            subject, body = _resting(account) if account.is_linked else _disconnected(account)
         try:
-            send_mail(subject, body, None, [account.owner.email])
-            sent += 1
+            with poison.apart("owner not told", but=OSError, account_id=account.pk):
+                with override(account.tenant.default_language):
+                    letter = _resting(account) if account.is_linked else _disconnected(account)
+                send_mail(*letter, None, [account.owner.email])
+                sent += 1
         except OSError as error:
             # Told in the API's status as well; a second mail would be worse than none.
             log.warning("owner not told", account_id=account.pk, error=type(error).__name__)
@@ -82,8 +84,9 @@ def tell_of_failing_agents(*, now: datetime) -> int:
             )
         for email in people.values_list("email", flat=True).distinct():
             try:
-                send_mail(subject, body, None, [email])
-                sent += 1
+                with poison.apart("not told", but=OSError, agent_id=agent.pk):
+                    send_mail(subject, body, None, [email])
+                    sent += 1
             except OSError as error:
                 log.warning("not told", agent_id=agent.pk, error=type(error).__name__)
     return sent

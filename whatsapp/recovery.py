@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts import poison
 from whatsapp import doorbells, leases, outbox
 from whatsapp.clock import database_now
 from whatsapp.driver.base import Found, Lookup
@@ -93,10 +94,12 @@ def give_up_undriven(*, now: datetime) -> int:
     """
     driven = Q(account__enabled=True, account__status__in=Account.LINKED_STATUSES)
     waiting = Message.objects.filter(~driven, state=State.SENDING, not_after__lt=now - GIVE_UP)
-    return sum(
-        _give_up(message, message.attempts.latest("number"), "nobody drives its account", now=now)
-        for message in waiting.select_related("account")
-    )
+    given_up = 0
+    for message in waiting.select_related("account"):
+        with poison.apart("message not given up", message_id=message.pk):
+            attempt = message.attempts.latest("number")
+            given_up += _give_up(message, attempt, "nobody drives its account", now=now)
+    return given_up
 
 
 def _give_up(message: Message, attempt: Attempt, evidence: str, *, now: datetime) -> bool:

@@ -37,6 +37,7 @@ from whatsapp.standing import IS_NEW
 # A send may start until this long before the lease ends.
 MARGIN = dt.timedelta(seconds=3)
 FIRST_BACKOFF = dt.timedelta(seconds=15)
+PUT_ASIDE = dt.timedelta(minutes=5)
 # Nothing is wrong with the message, only with the moment: these do not use up its retries.
 BAD_MOMENTS = frozenset({"offline", "busy", "chat_busy"})
 
@@ -313,6 +314,21 @@ def _close_attempt(
 ) -> None:
     Attempt.objects.filter(pk=attempt_id, outcome=Attempt.Outcome.OPEN).update(
         outcome=outcome, finished_at=now, error_code=code, error=error
+    )
+
+
+def put_aside(message: Message, error: Exception, *, now: datetime) -> bool:
+    """A queued message that nobody foresaw: later again, for people to see why.
+
+    Nothing says that it can never be sent: it does not fail. False when it is not queued any more.
+    """
+    queued = Message.objects.filter(pk=message.pk, state=State.QUEUED)
+    return bool(
+        queued.update(
+            due_at=Greatest(F("due_at"), Value(now + PUT_ASIDE)),
+            error_code="internal",
+            error=type(error).__name__,
+        )
     )
 
 

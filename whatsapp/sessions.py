@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connections
 
+from accounts import poison
 from whatsapp import doorbells, leases, profiles
 from whatsapp.driver.base import Driver, DriverFactory, Event, IncomingMessage
 from whatsapp.upkeep import Upkeep
@@ -163,7 +164,8 @@ class SessionPool:
             patience = settings.WHATSAPP_SEND_SECONDS + settings.WHATSAPP_CALL_SECONDS
             with self._lock:
                 self._lock.wait_for(lambda: session.account_id not in self._busy, patience)
-        self.close(session, reason="worker stops")
+        with poison.apart("session not closed", account_id=session.account_id):
+            self.close(session, reason="worker stops")
         with contextlib.suppress(DatabaseError):
             doorbells.ring([session.account_id])  # another worker takes over at once
         connections.close_all()

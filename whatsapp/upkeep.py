@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections
 
+from accounts import poison
 from accounts.database import is_away
 from whatsapp import leases, processes
 from whatsapp.driver.base import Event
@@ -79,13 +80,8 @@ class Upkeep:
             close_old_connections()
             lost = leases.renew([s.held for s in sessions], self._pool.holder)
             for session in sessions:
-                # Before the page is usable, so that a take-over finds the browser all the same.
-                group = session.driver.process_group
-                if group != session.noted_group and leases.record_browser(session.held, group):
-                    session.noted_group = group
-                used = session.memory
-                if used != session.noted_memory and leases.record_memory(session.held, used):
-                    session.noted_memory = used
+                with poison.apart("browser not noted", account_id=session.account_id):
+                    _note_browser(session)
         except DatabaseError as error:
             log.warning("heartbeat not written", error=type(error).__name__)
             return
@@ -128,21 +124,24 @@ class Upkeep:
     def keep_house(self, now: float) -> None:
         """One round at `now` (monotonic)."""
         for session in self._pool.all():
-            if session.closing.is_set():
-                continue
-            if now > session.held.until:
-                # PostgreSQL may be out of reach for us only: somebody may take the account.
-                self._pool.close_soon(session, reason="lease over", keep_lease=True)
-            elif now - session.probed_at > PROBE_SECONDS:
-                self._probe(session, now)
-            elif session.opened and not session.memory:
-                session.memory = _memory(session)
-            elif (
-                (session.link_ends is not None and now > session.link_ends)
-                or (session.look_again is not None and now > session.look_again)
-                or session.save_due
-            ):
-                self._pool.wake(session.account_id)
+            if not session.closing.is_set():
+                with poison.apart("housekeeping failed", account_id=session.account_id):
+                    self._keep(session, now)
+
+    def _keep(self, session: Session, now: float) -> None:
+        if now > session.held.until:
+            # PostgreSQL may be out of reach for us only: somebody may take the account.
+            self._pool.close_soon(session, reason="lease over", keep_lease=True)
+        elif now - session.probed_at > PROBE_SECONDS:
+            self._probe(session, now)
+        elif session.opened and not session.memory:
+            session.memory = _memory(session)
+        elif (
+            (session.link_ends is not None and now > session.link_ends)
+            or (session.look_again is not None and now > session.look_again)
+            or session.save_due
+        ):
+            self._pool.wake(session.account_id)
 
     def _probe(self, session: Session, now: float) -> None:
         """Driving asks the page, which notices one that hangs; its memory is measured here."""
@@ -152,6 +151,16 @@ class Upkeep:
             log.warning("browser too large", account_id=session.account_id, used=session.memory)
             session.lost = "recycled: it took too much memory"
         self._pool.wake(session.account_id)
+
+
+def _note_browser(session: Session) -> None:
+    """Before the page is usable, so that a take-over finds the browser all the same."""
+    group = session.driver.process_group
+    if group != session.noted_group and leases.record_browser(session.held, group):
+        session.noted_group = group
+    used = session.memory
+    if used != session.noted_memory and leases.record_memory(session.held, used):
+        session.noted_memory = used
 
 
 def _memory(session: Session) -> int:

@@ -20,7 +20,7 @@ from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
 
-from accounts import activity
+from accounts import activity, poison
 from accounts.activity import Verb
 from whatsapp import doorbells
 from whatsapp.clock import database_now
@@ -76,7 +76,12 @@ def deliver(endpoint_id: int) -> int:
         if delivery is None:
             break
         failpoint("webhook.claimed")
-        outcome = call(endpoint, delivery)
+        with poison.apart(
+            "webhook not called", endpoint_id=endpoint.pk, delivery_id=delivery.pk
+        ) as this:
+            outcome = call(endpoint, delivery)
+        if this.error is not None:  # as any other failure: later again, a dead letter in the end
+            outcome = Outcome(None, f"failed: {type(this.error).__name__}", 0)
         failpoint("webhook.called")
         _end(endpoint, delivery, outcome)
         taken += outcome.accepted
