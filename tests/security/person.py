@@ -99,6 +99,8 @@ def put_into_group(contact, account, message):
         tenant=account.tenant, account=account, group=group, idempotency_key="post", body="Oui !",
         content_hash="h", due_at=NOW, state="sent", sent_at=NOW, quoted_wa_id=wrote.wa_id,
     )  # fmt: skip
+    # As old as all the rest, on whatever day this runs.
+    Message.objects.filter(pk=post.pk).update(created_at=NOW)
     for participant in (f"{DIGITS}@c.us", "777@lid"):
         MessageReceipt.objects.create(message=post, participant=participant, read_at=NOW)
     MessageReceipt.objects.create(message=post, participant="888@lid", read_at=NOW)
