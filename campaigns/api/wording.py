@@ -10,22 +10,25 @@ from rest_framework import serializers
 
 from accounts.bodies import Body
 from campaigns.models import Campaign, Step, Template
+from campaigns.models.content import LONGEST_DELAY
 from campaigns.texts import LONGEST
 from whatsapp.api.contents import MediaWish
 from whatsapp.api.media import MediaAnswer
 
-LONGEST_DELAY = 366 * 24 * 3600  # seconds
+LONGEST_SECONDS = int(LONGEST_DELAY.total_seconds())
 
 
-@extend_schema_field(serializers.IntegerField(min_value=0, max_value=LONGEST_DELAY))
+@extend_schema_field(serializers.IntegerField(min_value=0, max_value=LONGEST_SECONDS))
 class Seconds(serializers.IntegerField):
     """A time span of whole seconds, a year at most."""
 
     def to_internal_value(self, value: Any) -> Any:
         seconds = super().to_internal_value(value)
         # Here and not by validators: those would see the time span, after it overflowed.
-        if not 0 <= seconds <= LONGEST_DELAY:
-            raise serializers.ValidationError(f"give 0 to {LONGEST_DELAY} seconds", "out_of_range")
+        if not 0 <= seconds <= LONGEST_SECONDS:
+            raise serializers.ValidationError(
+                f"give 0 to {LONGEST_SECONDS} seconds", "out_of_range"
+            )
         return dt.timedelta(seconds=seconds)
 
     def to_representation(self, value: Any) -> int:

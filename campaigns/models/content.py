@@ -15,6 +15,7 @@ from campaigns import rendering
 from whatsapp.models import Media
 
 ONE_DAY = dt.timedelta(days=1)
+LONGEST_DELAY = dt.timedelta(days=366)
 
 
 class Campaign(models.Model):
@@ -46,6 +47,10 @@ class Campaign(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        if not dt.timedelta(0) <= self.first_delay <= LONGEST_DELAY:
+            raise ValidationError({"first_delay": _("Give a time from nothing to a year.")})
 
 
 class Step(models.Model):

@@ -58,6 +58,17 @@ def test_a_campaign_is_made_renamed_and_deleted(operator, acme):
     assert not Campaign.objects.exists()
 
 
+@pytest.mark.parametrize("delay", ["999999999 00:00:00", "-1:00:00"])
+def test_a_campaign_begins_within_a_year(operator, acme, delay):
+    """PostgreSQL knows no moment a million years from now."""
+    answer = operator.post(
+        f"{CAMPAIGNS}add/",
+        {"tenant": acme.pk, "name": "Autumn", "default_language": "fr", "first_delay": delay},
+    )
+    assert "first_delay" in answer.context["adminform"].form.errors
+    assert not Campaign.objects.exists()
+
+
 def test_a_campaign_that_is_switched_on_is_not_deleted(operator, acme):
     campaign = factories.make_campaign(acme)
 
