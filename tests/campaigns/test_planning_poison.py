@@ -1,7 +1,5 @@
 """A row that cannot be planned keeps nobody else waiting: accounts, targets and messages."""
 
-import logging
-
 import pytest
 from django.db import OperationalError
 
@@ -11,6 +9,7 @@ from campaigns.models import AccountSchedule, Delivery, Target
 from campaigns.models import Template as Text
 from tests.campaigns.conftest import due, many_due
 from tests.factories import HOUR, NOW, make_campaign, make_referrer, make_tenant
+from tests.logged import errors
 from whatsapp.models import Message
 
 pytestmark = pytest.mark.django_db
@@ -31,12 +30,6 @@ def good(db):
 
 def planned():
     return set(Delivery.objects.values_list("target_id", flat=True))
-
-
-def errors(caplog, event):
-    """Lines of the log that say so, with what makes them ids."""
-    found = [record.msg for record in caplog.records if record.levelno >= logging.ERROR]
-    return [line for line in found if line["event"] == event]
 
 
 # ------------------------------------------------------------------------------- an account

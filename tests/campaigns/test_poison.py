@@ -2,7 +2,6 @@
 companies. Planning has a file of its own (test_planning_poison.py)."""
 
 import datetime as dt
-import logging
 
 import pytest
 from django.db import OperationalError
@@ -23,6 +22,7 @@ from tests.factories import (
     make_referrer,
     make_tenant,
 )
+from tests.logged import errors
 from whatsapp import contacts
 from whatsapp.models import Message, Suppression
 
@@ -30,12 +30,6 @@ pytestmark = pytest.mark.django_db
 
 MINUTE = dt.timedelta(minutes=1)
 FOR_EVER = dt.timedelta(days=999_999_999)
-
-
-def errors(caplog, event):
-    """Lines of the log that say so."""
-    found = [record.msg for record in caplog.records if record.levelno >= logging.ERROR]
-    return [line for line in found if line["event"] == event]
 
 
 # ------------------------------------------------------------------------------- broadcasts

@@ -1,6 +1,5 @@
 """One row that cannot be handled stops no round over all accounts, and no account's worker."""
 
-import logging
 import uuid
 from datetime import timedelta
 
@@ -9,7 +8,8 @@ from django.core import mail
 from django.db import OperationalError
 from django.utils import timezone
 
-from accounts.models import Tenant, User
+from accounts.models import Membership, Tenant, User
+from tests.logged import errors
 from tests.whatsapp.conftest import happen, intend, make_old, state_of
 from whatsapp import (
     driving,
@@ -26,6 +26,7 @@ from whatsapp import (
 from whatsapp.models import (
     Account,
     Attempt,
+    ChatAgent,
     Group,
     HealthSample,
     Message,
@@ -39,12 +40,6 @@ from whatsapp.webhooks import delivery
 State = Message.State
 ANA, BEA, CLEO = "+33639980100", "+33639980101", "+33639980102"
 HOUR = timedelta(hours=1)
-
-
-def errors(caplog, event):
-    """Lines of the log that say so."""
-    found = [record.msg for record in caplog.records if record.levelno >= logging.ERROR]
-    return [line for line in found if line["event"] == event]
 
 
 def raises(error):
@@ -83,6 +78,19 @@ def test_an_owner_who_cannot_be_told_keeps_no_other_from_being_told(tenant, capl
     first = Account.objects.earliest("pk")
     assert [line["account_id"] for line in errors(caplog, "owner not told")] == [first.pk]
     assert not first.notify_owner, "at most once"
+
+
+def test_a_failing_agent_with_a_name_no_letter_takes_hides_no_other(tenant, caplog):
+    owner = User.objects.create(username="owner", email="owner@acme.example")
+    Membership.objects.create(tenant=tenant, user=owner, role=Membership.Role.OWNER)
+    bad, _good = (
+        ChatAgent.objects.create(tenant=tenant, name=name, alert_wanted=True)
+        for name in ("Zoé\nBcc: all", "Amina")
+    )
+
+    assert notices.tell_of_failing_agents(now=timezone.now()) == 1
+
+    assert [line["agent_id"] for line in errors(caplog, "not told")] == [bad.pk]
 
 
 # ----------------------------------------------------------------------------- health
@@ -298,6 +306,36 @@ def test_a_session_that_chokes_the_housekeeping_keeps_it_from_no_other(
 
     assert worker.pool.woken == [0]
     said = errors(caplog, "housekeeping failed")
+    assert [line["account_id"] for line in said] == [linked.pk]
+
+
+def test_a_browser_that_cannot_be_noted_keeps_no_other_lease_from_its_heartbeat(
+    linked, worker, monkeypatch, caplog
+):
+    first = worker.pool.get(linked.pk)
+    second = Session(account_id=0, held=first.held, driver=first.driver, profile=first.profile)
+    worker.pool._sessions[0] = second
+    noted = []
+    monkeypatch.setattr(
+        upkeep, "_note_browser", _chokes_on(first, lambda session: noted.append(session.account_id))
+    )
+    monkeypatch.setattr(upkeep, "close_old_connections", lambda: None)  # the test's transaction
+    worker.pool._upkeep.beaten_at = 0.0
+
+    worker.pool._upkeep.beat()
+
+    assert noted == [0]
+    assert worker.pool._upkeep.beaten_at > 0
+    said = errors(caplog, "browser not noted")
+    assert [line["account_id"] for line in said] == [linked.pk]
+
+
+def test_a_session_that_cannot_be_closed_keeps_no_other_from_being_closed(
+    linked, worker, monkeypatch, caplog
+):
+    monkeypatch.setattr(worker.pool, "close", raises(OSError("no space left on device")))
+    worker.pool._close_on_stop(worker.pool.get(linked.pk))
+    said = errors(caplog, "session not closed")
     assert [line["account_id"] for line in said] == [linked.pk]
 
 
