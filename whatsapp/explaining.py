@@ -24,6 +24,7 @@ _REASONS: dict[str, Any] = reasons.OF_HOLDS | {
     "": gettext_lazy("no reason was given"),
     "bad_location": gettext_lazy("its place is none on Earth"),
     "bad_key": gettext_lazy("the file could not be encrypted for the recipient"),
+    "broadcast_cancelled": gettext_lazy("the broadcast was cancelled"),
     "browser_failed": gettext_lazy("the browser did not start"),
     "browser_gone": gettext_lazy("the browser ended while it was at work"),
     "busy": gettext_lazy("the page was busy"),
@@ -31,6 +32,7 @@ _REASONS: dict[str, Any] = reasons.OF_HOLDS | {
     "cancelled": gettext_lazy("somebody cancelled it"),
     "chat_busy": gettext_lazy("the chat was busy with another message"),
     "conflict": gettext_lazy("WhatsApp was opened in another window"),
+    "deleted": gettext_lazy("the person’s data was deleted"),
     "failed": gettext_lazy("WhatsApp refused it without a reason"),
     "group_read_only": gettext_lazy("only administrators of the group may write there"),
     "holder_lost": gettext_lazy("the worker was lost while sending"),
@@ -38,6 +40,7 @@ _REASONS: dict[str, Any] = reasons.OF_HOLDS | {
     "loading": gettext_lazy("WhatsApp was still loading"),
     "manual": gettext_lazy("somebody took the person out of the sequence"),
     "media_unreadable": gettext_lazy("the file could not be read"),
+    "merged": gettext_lazy("two contacts turned out to be one person"),
     "no_lawful_basis": gettext_lazy(
         "the person is only known from a group: no lawful basis is recorded"
     ),

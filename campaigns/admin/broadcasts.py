@@ -19,6 +19,7 @@ from accounts.console import ConsoleAdmin, ReadOnly, TenantScoped, action, compa
 from campaigns.admin.broadcast_forms import BroadcastForm, TextInline
 from campaigns.broadcasts import authoring, figures, readiness, rehearsal, running
 from campaigns.models import Broadcast, Recipient
+from whatsapp import explaining
 from whatsapp.models import Account
 
 State = Broadcast.State
@@ -295,7 +296,7 @@ def _page(broadcast: Broadcast) -> str:
 class RecipientAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
     tenant_path = "broadcast__tenant"
     list_display = [
-        "person", "broadcast", "state_label", "reason", "language", "account", "sent_at",
+        "person", "broadcast", "state_label", "why", "language", "account", "sent_at",
         "delivered_at", "read_at", "replied_at",
     ]  # fmt: skip
     list_filter = ["state"]
@@ -305,9 +306,10 @@ class RecipientAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
     if_empty = _("Nobody yet: recipients are decided when a broadcast begins.")
     if_empty_page = "admin:campaigns_broadcast_changelist"
     fields = [
-        "broadcast", "contact", "account", "message", "language", "state", "reason", "due_at",
+        "broadcast", "contact", "account", "message", "language", "state", "why", "due_at",
         "queued_at", "sent_at", "delivered_at", "read_at", "replied_at", "ended_at",
     ]  # fmt: skip
+    readonly_fields = ["why"]
 
     @display(description=_("contact"), ordering="contact__name")
     def person(self, recipient: Recipient) -> str:
@@ -324,3 +326,9 @@ class RecipientAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
     )  # fmt: skip
     def state_label(self, recipient: Recipient) -> tuple[str, str]:
         return recipient.state, recipient.get_state_display()
+
+    @display(description=_("reason"), ordering="reason")
+    def why(self, recipient: Recipient) -> str:
+        if not recipient.reason or recipient.reason.startswith("text: "):
+            return recipient.reason or "-"
+        return explaining.reason(recipient.reason)

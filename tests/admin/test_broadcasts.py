@@ -220,3 +220,21 @@ def test_another_companys_broadcast_is_nobodys_business(manager, rival):
         assert manager.post(page(theirs, name)).status_code in {403, 404, 405}
     theirs.refresh_from_db()
     assert theirs.state == "draft"
+
+
+def test_the_ledger_says_in_words_why_somebody_got_nothing(manager, acme, broadcast, account):
+    running.start(broadcast, now=timezone.now())
+    line = broadcast.recipients.get()
+    for reason, words in [
+        ("not_on_whatsapp", "this number is not on WhatsApp"),
+        ("broadcast_cancelled", "the broadcast was cancelled"),
+        ("merged", "two contacts turned out to be one person"),
+        ("deleted", "the person’s data was deleted"),
+        ("text: {{link}} has no value", "text: {{link}} has no value"),
+    ]:
+        broadcast.recipients.update(state="skipped", reason=reason)
+        for address in (
+            reverse("admin:campaigns_recipient_changelist"),
+            reverse("admin:campaigns_recipient_change", args=[line.pk]),
+        ):
+            assert words in manager.get(address).content.decode(), (reason, address)

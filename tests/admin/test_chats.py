@@ -82,7 +82,7 @@ def test_a_conversation_shows_both_sides_with_ticks_and_who_wrote(manager, chat)
     assert shown.count("chat-theirs") == 1
     assert 'class="chat-quoted" dir="auto">C’est combien ?' in shown
     assert 'aria-label="read" title="read">done_all' in shown
-    assert "not_on_whatsapp" in shown
+    assert "this number is not on WhatsApp" in shown
     assert "on the phone" in shown
     assert "&lt;b&gt;là&lt;/b&gt;" in shown
 

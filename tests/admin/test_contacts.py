@@ -4,6 +4,7 @@ import io
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import Activity
 from tests import factories
@@ -213,3 +214,12 @@ def test_a_filled_company_opens_its_lists(manager, acme):
     fill(acme, rows=3)
     for model in (Contact, Group):
         assert manager.get(list_of(model)).status_code == 200
+
+
+def test_times_of_groups_and_of_a_basis_are_said_as_people_say_them(manager, zoe, group):
+    now = timezone.now()
+    contacts.record_basis(zoe, basis="consent", note="the fair", how="admin", now=now)
+    Group.objects.update(members_scraped_at=now)
+    assert "as they were seen today at" in manager.get(page_of(group)).content.decode().lower()
+    zoe.refresh_from_db()
+    assert "recorded by relance today at" in manager.get(page_of(zoe)).content.decode()

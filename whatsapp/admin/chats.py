@@ -26,7 +26,7 @@ from accounts.console import (
     display,
     regions,
 )
-from whatsapp import chats
+from whatsapp import chats, explaining
 from whatsapp.chats import Entry
 from whatsapp.contents import CannotSend, TextContent
 from whatsapp.messages import send_direct
@@ -72,7 +72,8 @@ class Bubble:
             self.file_note = f"{note} ({said.media_error})" if said.media_error else note
         else:
             self.tick, self.tick_kind = TICKS.get(said.state, ("", ""))
-            self.state, self.why = said.get_state_display(), said.error_code
+            self.state = said.get_state_display()
+            self.why = explaining.reason(said.error_code) if said.error_code else ""
 
     @property
     def place(self) -> dict[str, Any] | None:

@@ -29,6 +29,7 @@ from accounts.console import (
 )
 from accounts.exports import csv_answer
 from accounts.import_pages import ImportsCsv
+from accounts.wording import when
 from whatsapp import contact_files, contacts
 from whatsapp.admin.contact_forms import (
     BasisForm,
@@ -154,10 +155,10 @@ class ContactAdmin(ImportsCsv, TenantScoped, ConsoleAdmin):
     def lawful_basis_shown(self, contact: Contact) -> str:
         if not contact.lawful_basis or contact.lawful_basis_at is None:
             return "-"
-        return gettext("%(basis)s, recorded by %(who)s on %(when)s: %(note)s") % {
+        return gettext("%(basis)s, recorded by %(who)s %(when)s: %(note)s") % {
             "basis": contact.get_lawful_basis_display(),
             "who": contact.lawful_basis_by,
-            "when": f"{timezone.localtime(contact.lawful_basis_at):%Y-%m-%d %H:%M}",
+            "when": when(contact.lawful_basis_at, now=timezone.now(), zone=contact.tenant.zone),
             "note": contact.lawful_basis_note or "-",
         }
 

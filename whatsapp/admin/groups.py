@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.actions import back_to_page
 from accounts.activity import actor_of
 from accounts.console import ConsoleAdmin, MixinBase, QuestionFilter, TenantScoped, action, display
+from accounts.wording import when
 from whatsapp import groups
 from whatsapp.admin.contact_forms import TagField, TagFilter
 from whatsapp.admin.contact_story import VERDICTS
@@ -199,8 +200,9 @@ def _members_state(group: Group) -> str:
         return gettext("WhatsApp is being asked: load this page again in some seconds.")
     if group.members_scraped_at is None:
         return gettext("Nobody has asked for them yet.")
-    seen = f"{timezone.localtime(group.members_scraped_at):%Y-%m-%d %H:%M}"
-    return gettext("As they were seen at %s.") % seen
+    zone = group.account.tenant.zone
+    seen = when(group.members_scraped_at, now=timezone.now(), zone=zone)
+    return gettext("As they were seen %s.") % seen
 
 
 def _buttons(group: Group) -> list[Button]:

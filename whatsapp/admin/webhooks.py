@@ -10,18 +10,21 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext_lazy
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from accounts.actions import confirmed
+from accounts.actions import back_to_page, confirmed, finished
 from accounts.activity import actor_of
 from accounts.admin.keys import MadeWithSecret, secret_page
 from accounts.console import ConsoleAdmin, QuestionFilter, ReadOnly, TenantScoped, action, display
+from whatsapp.admin.panel import Button
 from whatsapp.models import WebhookDelivery, WebhookEndpoint
 from whatsapp.webhooks import endpoints
 
 State = WebhookDelivery.State
 COLOURS = {"on": "success", "failing": "warning", "off": "danger"}
+SHOWN = 20  # calls on a webhook's page; the log has them all
+AGAIN = ngettext_lazy("%d event goes out again.", "%d events go out again.")
 DELIVERY_COLOURS = {State.PENDING: "info", State.DELIVERED: "success", State.DEAD: "danger"}
 
 
@@ -69,6 +72,7 @@ class WebhookEndpointAdmin(MadeWithSecret, TenantScoped, ConsoleAdmin):
     ]  # fmt: skip
     readonly_fields = ["failing_since", "switched_off_at"]
     actions = ["try_out", "replay_dead", "rotate"]
+    change_form_outer_before_template = "admin/whatsapp/webhookendpoint/story.html"
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         every = super().get_fields(request, obj)
@@ -78,8 +82,40 @@ class WebhookEndpointAdmin(MadeWithSecret, TenantScoped, ConsoleAdmin):
         fields = super().get_readonly_fields(request, obj)
         return [*fields, "name"] if obj else fields
 
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        endpoint = self.get_object(request, object_id) if object_id else None
+        if endpoint is not None:
+            extra_context = {**(extra_context or {}), "story": self._story(endpoint)}
+        return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def _story(self, endpoint: WebhookEndpoint) -> dict[str, Any]:
+        """How it fares, what can be done, and its latest calls."""
+        colour, state = self._state(endpoint)
+        dead = endpoint.deliveries.filter(state=State.DEAD).exists()
+        buttons = [Button("try_out", _("Send a test event"), "send", "primary")]
+        if dead:
+            again = _("Send dead letters again …")
+            buttons.append(Button("replay_dead", again, "replay"))
+        latest = endpoint.deliveries.select_related("event").order_by("-id")[:SHOWN]
+        return {
+            "colour": COLOURS[colour],
+            "state": state,
+            "dead": dead,
+            "buttons": [*buttons, Button("rotate", _("Give it a new secret …"), "key")],
+            "calls": [(one, DELIVERY_COLOURS[State(one.state)]) for one in latest],
+        }
+
     @display(description=_("state"), label=COLOURS)
     def health(self, endpoint: WebhookEndpoint) -> tuple[str, Any]:
+        return self._state(endpoint)
+
+    def _state(self, endpoint: WebhookEndpoint) -> tuple[str, Any]:
         if not endpoint.active:
             return "off", _("switched off")
         return ("failing", _("failing")) if endpoint.failing_since else ("on", _("working"))
@@ -117,10 +153,11 @@ class WebhookEndpointAdmin(MadeWithSecret, TenantScoped, ConsoleAdmin):
             self.delete_model(request, endpoint)
 
     @action(description=_("Send a test event"), permissions=["view"])
-    def try_out(self, request: HttpRequest, rows: QuerySet[WebhookEndpoint]) -> None:
+    def try_out(self, request: HttpRequest, rows: QuerySet[WebhookEndpoint]) -> HttpResponse | None:
         for endpoint in rows:
             endpoints.test(endpoint, now=timezone.now())
         self.message_user(request, _("Sent: the log says what came of it."), messages.SUCCESS)
+        return back_to_page(self, request)
 
     @action(description=_("Send dead letters again …"), permissions=["view"])
     def replay_dead(
@@ -138,12 +175,7 @@ class WebhookEndpointAdmin(MadeWithSecret, TenantScoped, ConsoleAdmin):
             return page
         now = timezone.now()
         done = sum(endpoints.replay(row, actor=actor_of(request), now=now) for row in rows)
-        self.message_user(
-            request,
-            ngettext("%d event goes out again.", "%d events go out again.", done) % done,
-            messages.SUCCESS,
-        )
-        return None
+        return finished(self, request, done, AGAIN)
 
     @action(description=_("Give it a new secret …"), permissions=["view"])
     def rotate(self, request: HttpRequest, rows: QuerySet[WebhookEndpoint]) -> HttpResponse | None:
@@ -236,9 +268,4 @@ class WebhookDeliveryAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
         for endpoint in WebhookEndpoint.objects.filter(deliveries__in=ended).distinct():
             ids = list(ended.filter(endpoint=endpoint).values_list("pk", flat=True))
             done += endpoints.replay(endpoint, delivery_ids=ids, actor=actor_of(request), now=now)
-        self.message_user(
-            request,
-            ngettext("%d event goes out again.", "%d events go out again.", done) % done,
-            messages.SUCCESS,
-        )
-        return None
+        return finished(self, request, done, AGAIN)
