@@ -46,6 +46,33 @@ OF_HOLDS: dict[str, str | Promise] = {
     "quiet_hours": _("it was night at the recipient’s"),
 }
 
+# Why an agent gave no answer, or was not asked (agents/).
+OF_AGENTS: dict[str, str | Promise] = {
+    "agent_changed": _("another agent answers there now"),
+    "agent_deleted": _("the agent was deleted"),
+    "bad_answer": _("the agent’s answer has no texts, or too many"),
+    "bad_setup": _("the agent is not set up: see its page"),
+    "bad_status": _("the agent answered with an error"),
+    "echoes_us": _("somebody said our last answer back"),
+    "gave_up": _("whoever asked the agent died again and again"),
+    "html": _("the agent answered with a web page"),
+    "not_json": _("the agent’s answer is no JSON"),
+    "opted_out": _("the person said stop"),
+    "own_number": _("it is a number of the company itself"),
+    "refused": _("the agent refuses our key or secret"),
+    "repeats_itself": _("the same words came four times in a row"),
+    "taken_over": _("a person has taken the conversation over"),
+    "too_long": _("the agent’s answer is too long"),
+    "too_many": _("the agent has given all the answers it may within an hour"),
+    "too_slow": _("the agent did not answer in time"),
+    "unreachable": _("the agent cannot be reached"),
+}
+
+
+def of_agent(code: str) -> str:
+    """Why there was no answer; "" for no reason."""
+    return str(OF_AGENTS.get(code, code.replace("_", " ")))
+
 
 def of_hold(code: str) -> str:
     return str(OF_HOLDS[code])

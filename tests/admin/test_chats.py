@@ -14,6 +14,7 @@ from tests.factories import NOW
 from whatsapp import media
 from whatsapp.models import (
     AgentRule,
+    AgentTurn,
     Chat,
     ChatAgent,
     Contact,
@@ -321,3 +322,18 @@ def test_an_account_gets_an_agent_of_its_own_company_only(operator, acme, rival)
     assert "agent" in errors(answer)
     account.refresh_from_db()
     assert account.agent is None
+
+
+def test_the_agents_log_says_in_words_why_nobody_was_answered(manager, chat):
+    agent = ChatAgent.objects.create(tenant=chat.tenant, name="reception")
+    turn = AgentTurn.objects.create(
+        incoming=Incoming.objects.get(), chat=chat, agent=agent, created_at=NOW, state="failed"
+    )
+    log = reverse("admin:whatsapp_agentturn_changelist")
+    for code, words in {
+        "too_slow": "the agent did not answer in time",
+        "taken_over": "a person has taken the conversation over",
+        "invented_later": "invented later",
+    }.items():
+        AgentTurn.objects.filter(pk=turn.pk).update(error_code=code)
+        assert words in text_of(manager.get(log))

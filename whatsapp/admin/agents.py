@@ -31,6 +31,7 @@ from accounts.console import (
     display,
 )
 from accounts.forms import TextsByLanguage
+from whatsapp import reasons
 from whatsapp.agents import setup
 from whatsapp.agents.protocol import NoAnswer, Question
 from whatsapp.agents.switchboard import connect
@@ -167,6 +168,13 @@ class ChatAgentAdmin(TenantScoped, ConsoleAdmin):
     if_empty = _("A chat agent answers who writes to you: add one, then give it to an account.")
     if_empty_page = "admin:whatsapp_chatagent_add"
     change_form_outer_before_template = "admin/whatsapp/chatagent/try.html"
+    # What only one kind of agent has is shown when that is chosen.
+    conditional_fields = {
+        "fallback": "kind == 'rules'",
+        "url": "kind == 'webhook'",
+        "agent_id": "kind == 'retell'",
+        "new_secret": "kind != 'rules'",
+    }
     fieldsets = [
         (None, {"fields": ["tenant", "name", "kind", "enabled"]}),
         (_("What it is"), {"fields": ["fallback", "url", "agent_id", "new_secret"]}),
@@ -266,7 +274,7 @@ class AgentTurnAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
     tenant_path = "agent__tenant"
     if_empty = _("No agent was asked yet: give one to an account.")
     if_empty_page = "admin:whatsapp_account_changelist"
-    list_display = ["created_at", "agent", "chat", "state_label", "error_code", "took"]
+    list_display = ["created_at", "agent", "chat", "state_label", "why", "took"]
     list_filter = [TurnQuestions]
     list_select_related = ["agent__tenant", "chat__account__tenant", "chat__contact"]
     ordering = ["-pk"]
@@ -274,6 +282,10 @@ class AgentTurnAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
     @display(description=_("state"), ordering="state", label=TURN_COLOURS)
     def state_label(self, turn: AgentTurn) -> tuple[str, str]:
         return turn.state, turn.get_state_display()
+
+    @display(description=_("reason"), ordering="error_code")
+    def why(self, turn: AgentTurn) -> str:
+        return reasons.of_agent(turn.error_code) or "-"
 
     @display(description=_("the agent took"))
     def took(self, turn: AgentTurn) -> str:
