@@ -17,6 +17,7 @@ import structlog
 from django.db import transaction
 from django.db.models import F, Q, Value
 from django.db.models.functions import Greatest
+from django.utils.translation import gettext as _
 
 from accounts import deadlocks
 from accounts.activity import SYSTEM, Actor, Verb, record
@@ -91,7 +92,7 @@ def request_members(group: Group, *, actor: Actor = SYSTEM, now: datetime) -> bo
     """
     _check_linked(group.account)
     if group.role == Role.LEFT:
-        raise CannotAsk("not_in_group", "the account is not in this group any more")
+        raise CannotAsk("not_in_group", _("the account is not in this group any more"))
     with transaction.atomic():
         waits = Q(members_requested_at=None) | Q(members_requested_at__gt=now)
         asked = Group.objects.filter(waits, pk=group.pk).update(
@@ -122,7 +123,7 @@ def note_changed(account_id: int, *, now: datetime) -> bool:
 
 def _check_linked(account: Account) -> None:
     if not account.is_linked or not account.enabled:
-        raise CannotAsk("not_linked", "this account is not linked: connect it first")
+        raise CannotAsk("not_linked", _("this account is not linked: connect it first"))
 
 
 # ------------------------------------------------------------------------------------- storing

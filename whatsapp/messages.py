@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from accounts import phones
 from accounts.activity import SYSTEM, Actor, Verb, record, record_each
@@ -212,7 +213,7 @@ def _queue(**fields: Any) -> Message:
         return outbox.queue(**fields)
     except Message.DoesNotExist as error:
         raise CannotSend(
-            "to", "gone", "this contact has just become one with another: send it again"
+            "to", "gone", _("this contact has just become one with another: send it again")
         ) from error
 
 
@@ -233,7 +234,7 @@ def _read_phone(account: Account, text: str) -> str:
 
 def _check_account(account: Account) -> None:
     if not account.enabled or not account.is_linked:
-        raise CannotSend("account", "not_linked", "this account is not linked: connect it first")
+        raise CannotSend("account", "not_linked", _("this account is not linked: connect it first"))
 
 
 def _check_recipient(account: Account, to: str | Contact | Group) -> None:
@@ -252,18 +253,18 @@ def _check_recipient(account: Account, to: str | Contact | Group) -> None:
         phone, lid = known.phone, known.lid
     if (phone and phone == account.phone) or (lid and lid == account.lid):
         raise CannotSend(
-            "to", "own_number", "this is the account's own number: write to somebody else"
+            "to", "own_number", _("this is the account's own number: write to somebody else")
         )
     if phone and suppression.suppressed(account.tenant, [phone]):
-        raise CannotSend("to", "suppressed", "this person asked to be forgotten")
+        raise CannotSend("to", "suppressed", _("this person asked to be forgotten"))
     match known.obstacle if known else "":
         case "opted_out":
-            raise CannotSend("to", "opted_out", "this person asked for no more messages")
+            raise CannotSend("to", "opted_out", _("this person asked for no more messages"))
         case "no_lawful_basis":
             raise CannotSend(
                 "to",
                 "no_lawful_basis",
-                "this person is only known from a group: record a lawful basis first",
+                _("this person is only known from a group: record a lawful basis first"),
             )
 
 

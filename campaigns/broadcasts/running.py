@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import structlog
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, QuerySet
+from django.utils.translation import gettext as _
 
 from accounts import activity, deadlocks, poison
 from accounts.activity import SYSTEM, Actor, Verb
@@ -59,7 +60,9 @@ def start(
         current = _locked(broadcast, [State.DRAFT])
         when = at or current.starts_at
         if when is not None and when < now - dt.timedelta(minutes=1):
-            raise StartsInThePast("the time has passed: choose a later one, or none to start now")
+            raise StartsInThePast(
+                _("the time has passed: choose a later one, or none to start now")
+            )
         current.starts_at = when or now
         if missing := readiness.gaps(current, now=now):
             raise readiness.NotReady(missing)
@@ -333,7 +336,7 @@ def _locked(broadcast: Broadcast, states: Sequence[str]) -> Broadcast:
         .get(pk=broadcast.pk)
     )
     if current.state not in states:
-        raise NotPossible(f"this broadcast is {current.get_state_display()}")
+        raise NotPossible(_("this broadcast is %s") % current.get_state_display())
     return current
 
 

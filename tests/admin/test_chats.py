@@ -156,6 +156,19 @@ def test_an_answer_that_cannot_go_says_why(manager, chat):
     assert not Message.objects.exists()
 
 
+def test_an_answer_that_cannot_go_says_why_in_the_language_of_whoever_wrote_it(manager, chat):
+    manager.cookies["django_language"] = "fr"
+    for stop, words in [
+        ({"opted_out_at": NOW}, "cette personne ne veut plus de messages"),
+        ({"opted_out_at": None, "phone": chat.account.phone}, "c’est le numéro du compte lui-même"),
+    ]:
+        Contact.objects.update(**stop)
+        answer = press(manager, chat, "answer", text="Bonjour")
+        assert f"Pas envoyé : {words}" in text_of(answer).replace("\u202f", " ").replace(
+            "\xa0", " "
+        )
+
+
 def test_an_answer_that_cannot_go_is_not_typed_again(manager, chat):
     Contact.objects.update(opted_out_at=NOW)
     typed = "\nBonjour <Zoé>,\nà demain"
