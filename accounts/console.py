@@ -262,6 +262,13 @@ class TenantScoped(StaffOfCompany):
             initial.setdefault("tenant", str(theirs[0]))
         return initial
 
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """Whose a row is, where somebody administers several companies."""
+        columns = super().get_list_display(request)
+        if len(companies(request)) > 1:
+            return columns
+        return [name for name in columns if name != "tenant"]
+
     def get_list_filter(self, request: HttpRequest) -> Any:
         """By company, where somebody administers several; never the names of other companies."""
         filters = [name for name in super().get_list_filter(request) if name != "tenant"]

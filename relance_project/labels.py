@@ -13,6 +13,8 @@ from django.db.models import Field, Model
 from django.utils.translation import gettext_lazy, override
 
 OURS = ("accounts", "whatsapp", "campaigns")
+# Names that are not written as in the code.
+WRITTEN = {"lid": "LID", "on whatsapp": "on WhatsApp"}
 
 
 def names() -> Iterator[str]:
@@ -22,7 +24,7 @@ def names() -> Iterator[str]:
             yield str(model._meta.verbose_name)
             yield str(model._meta.verbose_name_plural)
             for field in _fields(model):
-                yield str(field.verbose_name)
+                yield _written(field)
 
 
 def translate() -> None:
@@ -33,7 +35,12 @@ def translate() -> None:
             options.verbose_name = gettext_lazy(str(options.verbose_name))
             options.verbose_name_plural = gettext_lazy(str(options.verbose_name_plural))
             for field in _fields(model):
-                field.verbose_name = gettext_lazy(str(field.verbose_name))
+                field.verbose_name = gettext_lazy(_written(field))
+
+
+def _written(field: Field[object, object]) -> str:
+    name = str(field.verbose_name)
+    return WRITTEN.get(name, name)
 
 
 def _models() -> Iterator[type[Model]]:

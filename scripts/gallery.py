@@ -17,7 +17,6 @@ from demo.__main__ import Play
 from scripts import scenes
 from scripts.painter import PICTURES, Painter, eventually
 from tests.visitors import open_chromium
-from whatsapp import linking
 from whatsapp.models import (
     Account,
     Chat,
@@ -76,13 +75,8 @@ class Gallery:
         self.open(f"/admin/whatsapp/account/{david.pk}/change/", "david")
         self.sees(".console-qr")
         self.keep("account-code")
-        code = linking.current_qr(david.pk)
-        assert code is not None  # noqa: S101
-        self.play.control.scan(scenario.PHONES["david"], ref=code.text, name="David")
-        eventually(
-            lambda: Account.objects.filter(pk=david.pk, status="connected").exists(),
-            "David is linked again",
-        )
+        [person] = [one for one in self.cast.referrers if one.name == "david"]
+        scenario.link(self.play.api, self.play.control, person)
 
     def console(self) -> None:
         self.enter(self.marie)
@@ -97,7 +91,7 @@ class Gallery:
         self.open(f"/admin/whatsapp/account/{bruno.pk}/change/", "Health and pace")
         self.sees(".console-plot canvas")
         self.keep("account-health", height=760, top="[aria-labelledby=plot-health]")
-        self.keep("account-pace", height=640, top="[name=gap_jitter_ms]")
+        self.keep("account-pace", height=800, top="fieldset:has([name=gap_jitter_ms])")
         self.open("/admin/whatsapp/message/?show=uncertain", "UNCERTAIN")
         self.keep("messages-uncertain", height=640)
         self.open("/admin/accounts/activity/", "amina")
@@ -144,14 +138,11 @@ class Gallery:
         )
         self.press(".chat-box ~ .console-buttons button")
         self.reads("agent and sequences keep silent")
+        self.reads_all(3)
         self.play.control.receive(
             scenes.ZOE, "Oh, merci ! Je l'inscris ce soir.", account=chat.account.phone
         )
         self.reads("Je l'inscris ce soir.")
-        eventually(
-            lambda: len(self.painter.driver.find_elements(By.CSS_SELECTOR, ".chat-read")) == 3,
-            "three answers are read",
-        )
         self.keep("conversation", height=1000)
         self.open("/admin/whatsapp/chat/", "Zoé")
         self.keep("conversations")
@@ -160,7 +151,13 @@ class Gallery:
         self.painter.write("#try-text", "Vous êtes ouverts le dimanche ?")
         self.press("#agent-try button")
         self.sees("#agent-try .chat-ours")
-        self.keep("agent", height=1500)
+        self.keep("agent", height=1850)
+
+    def reads_all(self, answers: int) -> None:
+        read = self.painter.driver.find_elements
+        eventually(
+            lambda: len(read(By.CSS_SELECTOR, ".chat-read")) == answers, "each answer is read"
+        )
 
     def people(self) -> None:
         self.open("/admin/whatsapp/group/", "Parents")
@@ -170,7 +167,7 @@ class Gallery:
         self.keep("group", height=1100)
         contact = Contact.objects.get(tenant=self.tenant, phone=scenes.ANSWERING[0])
         self.open(f"/admin/whatsapp/contact/{contact.pk}/change/", "What happened")
-        self.keep("contact", height=1700)
+        self.keep("contact", height=1760)
 
     def broadcasts(self) -> None:
         segment = Segment.objects.get(tenant=self.tenant)

@@ -6,6 +6,7 @@ Everything goes through the product's own functions; what others do, through the
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import threading
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from campaigns.models import Broadcast, Recipient, Target
 from demo import scenario
 from demo.__main__ import Play
 from scripts.painter import eventually
-from whatsapp import contacts, groups, health, numbers
+from whatsapp import contacts, engagement, groups, health, numbers
 from whatsapp.agents import setup
 from whatsapp.models import Account, ChatAgent, Contact, Group, Message
 from whatsapp.webhooks import endpoints
@@ -116,7 +117,9 @@ class Scenes:
         )
 
     def evening(self, day: int) -> None:
-        health.assess(now=timezone.now())
+        now = timezone.now()
+        health.assess(now=now)
+        engagement.score_changed(since=now - dt.timedelta(days=2), now=now)
         match day:
             case 1:
                 self.find_people_in_a_group()
@@ -135,7 +138,7 @@ class Scenes:
         followed = Target.objects.filter(account=amina, state=Target.State.ACTIVE).order_by("pk")[0]
         members = [{"phone": phone, "name": name} for phone, name in PARENTS.items()]
         control.directory(users=members)
-        control.make_group(
+        school = control.make_group(
             "Parents de l'école Jules-Ferry",
             [amina.phone, *members, followed.phone, {"phone": HIDDEN, "hidden": True}],
             admins=[AGREED[0], amina.phone],
@@ -150,14 +153,18 @@ class Scenes:
         groups.request_discovery(amina, actor=self.actor, now=timezone.now())
         known = Group.objects.filter(account=amina)
         eventually(lambda: known.count() == 3, "three groups discovered")
-        control.remove(former, amina.phone)
-        eventually(lambda: known.filter(role=Group.Role.LEFT).exists(), "one group left")
+        control.remove(former, amina.phone)  # noticed with the next day's look
         parents = known.select_related("account").get(subject__startswith="Parents")
         groups.request_members(parents, actor=self.actor, now=timezone.now())
         eventually(
             lambda: Contact.objects.filter(phone__in=PARENTS).count() == len(PARENTS),
             "its members are contacts",
         )
+        # A name is known of whoever has said something.
+        for phone, name in list(PARENTS.items())[:14]:
+            control.receive(phone, "Bonjour à tous !", group=school, name=name)
+        unnamed = Contact.objects.filter(phone__in=PARENTS, name="")
+        eventually(lambda: unnamed.count() == 2, "most have a name")
 
     def record_why_one_may_write(self) -> None:
         """Of most; the others show that nobody may write to them yet."""
@@ -247,7 +254,14 @@ class Scenes:
         for said, question in enumerate(QUESTIONS, start=1):
             self.play.control.receive(ZOE, question, account=amina.phone, name="Zoé Martin")
             eventually(functools.partial(_are, answers, said), "the agent's answer is read")
+            # WhatsApp tells times by the second, and nobody asks twice in one.
+            heard = timezone.now()
+            eventually(functools.partial(_is_later, heard), "a second has passed")
 
 
 def _are(rows: QuerySet[Any], count: int) -> bool:
     return rows.count() >= count
+
+
+def _is_later(than: dt.datetime) -> bool:
+    return timezone.now() >= than + dt.timedelta(seconds=1)

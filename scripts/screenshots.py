@@ -37,7 +37,7 @@ from scripts.gallery import hang  # noqa: E402
 from scripts.painter import PICTURES, eventually  # noqa: E402
 from scripts.scenes import Scenes, crm  # noqa: E402
 from whatsapp import limits, linking  # noqa: E402
-from whatsapp.models import Account, Message  # noqa: E402
+from whatsapp.models import Account, AgentTurn, Message  # noqa: E402
 
 DAYS = 9
 A_DAY = 6  # referrals
@@ -54,10 +54,10 @@ def main() -> int:
             "scripts.screenshots",
             WHATSAPP_DAILY_LIMIT="40",
             WHATSAPP_PER_MINUTE="40",
+            WHATSAPP_NEW_CHATS="30",
             # What nobody can decide is left for a person to see.
             RESEND_NOT_FOUND="0",
             WHATSAPP_SEND_SECONDS="5",
-            RELANCE_SCORE_EVERY="20",
             # The system that is told what happens is one of this machine.
             RELANCE_WEBHOOK_ALLOW_LOCAL="1",
         )
@@ -175,7 +175,9 @@ class Weeks:
         )
         on_the_way = messages.filter(state__in=[*Message.OPEN, "sent", "delivered"])
         broadcasts = Broadcast.objects.filter(tenant=self.tenant, state=Broadcast.State.RUNNING)
-        return not any(rows.exists() for rows in (waiting, due, on_the_way, broadcasts))
+        unanswered = AgentTurn.objects.filter(state__in=AgentTurn.OPEN)
+        asked = (waiting, due, on_the_way, broadcasts, unanswered)
+        return not any(rows.exists() for rows in asked)
 
     def pass_night(self) -> None:
         with transaction.atomic():

@@ -203,7 +203,7 @@ def _author(account: Account, message: IncomingMessage, *, now: datetime) -> Con
     known |= Q(lid=lid) if lid else Q()
     if not known or not Contact.objects.filter(known, tenant=account.tenant).exists():
         return None
-    return _find_or_make(account, phone, lid, "", now=now)
+    return _find_or_make(account, phone, lid, message.name, now=now)
 
 
 def _contact(account: Account, message: IncomingMessage, *, now: datetime) -> Contact | None:

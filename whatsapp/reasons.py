@@ -36,7 +36,7 @@ OF_HEALTH: dict[str, str | Promise] = {
     "failures": _("many messages fail, or go to numbers that are not on WhatsApp"),
     "opt_outs": _("many people say stop"),
     "refusals": _("WhatsApp refuses messages"),
-    "disconnects": _("its connection was ended again and again"),
+    "disconnects": _("it was logged out, or lost its connection"),
 }
 # What a due message waits for (pace.py).
 OF_HOLDS: dict[str, str | Promise] = {

@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter
 
-from accounts.activity import Verb
+from accounts.activity import SYSTEM, Verb
 from accounts.console import (
     ConsoleAdmin,
     QuestionFilter,
@@ -88,8 +88,9 @@ class ActivityAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
 
     @display(description=_("who"), ordering="actor_name")
     def actor(self, activity: Activity) -> str:
-        kind = "" if activity.actor_kind == "user" else f" ({activity.get_actor_kind_display()})"
-        return activity.actor_name + kind
+        if activity.actor_kind in {"user", SYSTEM.kind}:  # the latter's name says what it is
+            return activity.actor_name
+        return f"{activity.actor_name} ({activity.get_actor_kind_display()})"
 
     @display(description=_("what"), ordering="verb", label=VERB_COLOURS)
     def verb_label(self, activity: Activity) -> tuple[str, str]:

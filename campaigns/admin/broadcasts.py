@@ -159,6 +159,9 @@ class BroadcastAdmin(TenantScoped, ConsoleAdmin):
         return bool(rows.exists())
 
     # Which buttons a broadcast's page has: the decorator asks these.
+    def has_rehearse_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._is(request, object_id, State.DRAFT, State.SCHEDULED)
+
     def has_start_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return self._is(request, object_id, State.DRAFT)
 
@@ -174,7 +177,9 @@ class BroadcastAdmin(TenantScoped, ConsoleAdmin):
     def has_cancel_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return self._is(request, object_id, *Broadcast.OPEN)
 
-    @action(description=_("Dry run"), url_path="rehearse", permissions=["view"], icon="play_circle")
+    @action(
+        description=_("Dry run"), url_path="rehearse", permissions=["rehearse"], icon="play_circle"
+    )
     def rehearse(self, request: HttpRequest, object_id: str) -> HttpResponse:
         broadcast = self._broadcast(request, object_id)
         found = rehearsal.rehearse(broadcast, now=timezone.now())
@@ -310,6 +315,12 @@ class RecipientAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
         "queued_at", "sent_at", "delivered_at", "read_at", "replied_at", "ended_at",
     ]  # fmt: skip
     readonly_fields = ["why"]
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """The broadcast, but not on each line of its own ledger."""
+        columns = super().get_list_display(request)
+        own = "broadcast__id__exact" in request.GET
+        return [name for name in columns if not (own and name == "broadcast")]
 
     @display(description=_("contact"), ordering="contact__name")
     def person(self, recipient: Recipient) -> str:

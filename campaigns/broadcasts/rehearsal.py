@@ -95,11 +95,22 @@ def rehearse(broadcast: Broadcast, *, now: datetime) -> Rehearsal:
 
 
 def _languages(people: QuerySet[Contact], texts: Texts) -> dict[str, int]:
-    """Recipients by the language they would be written to in."""
+    """Recipients by the language they would be written to in: theirs, or their referral's."""
     spoken: dict[str, int] = {}
     with connection.cursor() as cursor:
-        sql, params = people.values("language").query.sql_with_params()
-        cursor.execute(f"SELECT language, count(*) FROM ({sql}) AS p GROUP BY language", params)  # noqa: S608
+        sql, params = people.values("tenant_id", "phone", "language").query.sql_with_params()
+        cursor.execute(
+            f"""
+            SELECT coalesce(nullif(person.language, ''), referral.language, ''), count(*)
+            FROM ({sql}) AS person LEFT JOIN LATERAL (
+                SELECT found.language FROM campaigns_referral AS found
+                WHERE person.language = '' AND person.phone <> ''
+                  AND found.tenant_id = person.tenant_id AND found.phone = person.phone
+                ORDER BY found.id DESC LIMIT 1) AS referral ON true
+            GROUP BY 1
+            """,  # noqa: S608  the query is Django's
+            params,
+        )
         for language, count in cursor.fetchall():
             chosen = texts.language_for(language)
             spoken[chosen] = spoken.get(chosen, 0) + count

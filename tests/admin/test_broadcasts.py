@@ -222,6 +222,22 @@ def test_another_companys_broadcast_is_nobodys_business(manager, rival):
     assert theirs.state == "draft"
 
 
+def test_a_dry_run_is_offered_while_it_may_still_begin(manager, broadcast):
+    rehearse = page(broadcast, "rehearse")
+    assert rehearse in manager.get(page(broadcast)).content.decode()
+    running.start(broadcast, now=timezone.now())
+    assert rehearse not in manager.get(page(broadcast)).content.decode()
+
+
+def test_the_ledger_of_one_broadcast_does_not_repeat_its_name(manager, broadcast):
+    running.start(broadcast, now=timezone.now())
+    ledger = reverse("admin:campaigns_recipient_changelist")
+    own = manager.get(f"{ledger}?broadcast__id__exact={broadcast.pk}").content.decode()
+    assert "Zoé Martin" in own
+    assert "column-broadcast" not in own
+    assert "column-broadcast" in manager.get(ledger).content.decode()
+
+
 def test_the_ledger_says_in_words_why_somebody_got_nothing(manager, acme, broadcast, account):
     running.start(broadcast, now=timezone.now())
     line = broadcast.recipients.get()

@@ -216,6 +216,11 @@ def test_a_filled_company_opens_its_lists(manager, acme):
         assert manager.get(list_of(model)).status_code == 200
 
 
+def test_a_list_names_the_company_to_whoever_administers_several(manager, operator, zoe, rival):
+    assert "column-tenant" not in manager.get(list_of(Contact)).content.decode()
+    assert "column-tenant" in operator.get(list_of(Contact)).content.decode()
+
+
 def test_times_of_groups_and_of_a_basis_are_said_as_people_say_them(manager, zoe, group):
     now = timezone.now()
     contacts.record_basis(zoe, basis="consent", note="the fair", how="admin", now=now)

@@ -1,11 +1,13 @@
 """A broadcast that is not ready does not begin, and says why; a rehearsal tells what it will do."""
 
+from collections import Counter
+
 import pytest
 
 from campaigns.broadcasts import queueing, readiness, rehearsal, running
 from campaigns.models import Broadcast, BroadcastText
-from tests.campaigns.broadcasting import people
-from tests.factories import HOUR, NOW, make_contact
+from tests.campaigns.broadcasting import begin, people
+from tests.factories import HOUR, NOW, make_contact, make_referral, make_referrer
 from whatsapp.models import Account, Incoming, Message
 
 pytestmark = pytest.mark.django_db
@@ -94,3 +96,17 @@ def test_an_account_without_a_pace_is_rehearsed_like_any_other(tenant, broadcast
     found = rehearsal.rehearse(broadcast, now=NOW)
 
     assert (found.recipients, found.ends_at - NOW < HOUR) == (3, True)
+
+
+def test_a_rehearsal_counts_languages_as_sending_chooses_them(tenant, broadcast):
+    """Somebody's own, else that of their latest referral, else the default."""
+    make_contact(tenant, language="en")
+    referrer = make_referrer(tenant)
+    for languages in (["en"], ["en", "fr"], []):
+        person = make_contact(tenant)
+        for language in languages:
+            make_referral(referrer, phone=person.phone, language=language)
+    found = rehearsal.rehearse(broadcast, now=NOW)
+    begin(broadcast)
+    sent = Counter(broadcast.recipients.values_list("language", flat=True))
+    assert found.languages == sent == {"en": 2, "fr": 2}

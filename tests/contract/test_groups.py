@@ -68,6 +68,7 @@ def test_members_are_known_by_phone_or_by_lid_only(linked: Session, group: str, 
 
     assert sorted(by_phone) == sorted(["", ana, linked.account])
     assert (by_phone[ana].admin, by_phone[linked.account].admin) == (True, False)
+    assert by_phone[""].name == ""  # nobody has told who that is
     assert all(member.lid.endswith("@lid") for member in members)
 
 

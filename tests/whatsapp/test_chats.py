@@ -98,6 +98,18 @@ def test_a_message_in_a_group_belongs_to_no_chat(linked, world, worker, tenant, 
     assert [told["chat"] for told in heard] == [None, None]
 
 
+def test_a_contact_without_a_name_gets_that_under_which_they_write_in_a_group(
+    linked, world, worker, tenant
+):
+    contacts.ensure(tenant_id=tenant.pk, people={ANA: "", BEN: "Benoît"})
+    group = world.make_group("Voisins", [ACCOUNT, ANA, BEN])
+    world.inbound(ACCOUNT, ANA, "Salut", group=group.chat_id, name="Ana")
+    world.inbound(ACCOUNT, BEN, "Coucou", group=group.chat_id, name="Ben")
+    worker.settle()
+    names = dict(Contact.objects.values_list("phone", "name"))
+    assert names == {ANA: "Ana", BEN: "Benoît"}
+
+
 # ------------------------------------------------------------------------------- catching up
 
 

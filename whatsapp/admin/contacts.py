@@ -69,6 +69,7 @@ class ConsentInline(ReadOnly, ConsoleTabularInline):
     fields = ["at", "what", "how", "note", "actor_name"]
     ordering = ["-at", "-id"]
     extra = 0
+    hide_title = True
     verbose_name_plural = _("consent ledger")
 
 

@@ -99,7 +99,7 @@ class GroupForm(forms.ModelForm):  # type: ignore[type-arg]
 class GroupAdmin(AsksOnce, TenantScoped, ConsoleAdmin):
     form = GroupForm
     list_display = [
-        "subject", "account", "tenant", "role_label", "writes", "member_count", "region",
+        "subject", "account", "tenant", "role_label", "writes", "member_count",
         "tags_shown", "members_scraped_at",
     ]  # fmt: skip
     list_filter = [GroupQuestions, TagFilter, "role", "tenant"]

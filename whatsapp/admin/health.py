@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from accounts.plots import COLOURS, Plot
 from accounts.wording import when
-from whatsapp import reasons
+from whatsapp import pace, reasons
 from whatsapp.models import Account
 
 DAYS = 7
@@ -47,7 +47,7 @@ def summary(account: Account, *, now: datetime) -> str:
     if account.health_score is None:
         return _("Too little has happened to say how healthy this account is.")
     points = {"score": account.health_score}
-    if not account.health_reason:
+    if not account.health_reason or pace.tone(account) == "good":
         return _("%(score)d of 100.") % points
     said = _("%(score)d of 100: %(reason)s.") % {
         **points,

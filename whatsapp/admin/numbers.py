@@ -76,7 +76,7 @@ class AccountAdmin(DiscoversGroups, TenantScoped, ConsoleAdmin):
     recorded_apart = frozenset({*LIMITS, *numbers.PACE})
     list_display = [
         "name", "tenant", "status_label", "phone", "today", "sends", "health_label", "driven_by",
-        "last_checked_at",
+        "changed",
     ]  # fmt: skip
     list_filter = [AccountQuestions, "status", "tenant"]
 
@@ -192,6 +192,11 @@ class AccountAdmin(DiscoversGroups, TenantScoped, ConsoleAdmin):
         if account.health_score is None:
             return "unknown", "-"
         return pace.tone(account), str(account.health_score)
+
+    @display(description=_("Last change seen"), ordering="last_checked_at")
+    def changed(self, account: Account) -> Any:
+        """Of its status: one that has been connected for a week was not left unwatched."""
+        return account.last_checked_at
 
     @display(description=_("driven by"))
     def driven_by(self, account: Account) -> str:

@@ -20,7 +20,7 @@ const isMe = (wid) => [WPP.whatsapp.UserPrefs.getMaybeMePnUser(), myLid()]
 
 function nameOf(wid) {
   const contact = isPerson(wid) && WPP.whatsapp.ContactStore.get(wid);
-  return text(contact && (contact.pushname || contact.name));
+  return contact ? text(contact.pushname || contact.name) : '';
 }
 
 // The key of a quoted message, as the one that quotes it says it.
