@@ -11,6 +11,7 @@ import sys
 import tempfile
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,37 @@ def test_close_ends_the_crash_handlers_too(own: Session):
 
     assert len(related) > 3
     assert {Path(name).name for name in names} <= {"chrome_crashpad_handler"}
-    assert not [pid for pid in related if is_alive(pid)]
+    # They are killed, and nobody waits until they are gone.
+    wait_until(lambda: not [pid for pid in related if is_alive(pid)], "every process is gone")
+
+
+@pytest.mark.parametrize("moment", ["before", "chromedriver", "chromium"])
+def test_close_while_it_starts_leaves_nothing_running(chromium: ChromiumRig, profile, moment):
+    """A worker that was frozen while it opened is closed when it wakes: others have the account."""
+
+    def running() -> list[bytes]:
+        lines = [command_line(pid) for pid in processes_with(f"HOME={profile.absolute()}")]
+        # Crash handlers end by themselves when their browser has.
+        return [line for line in lines if line and b"crashpad" not in line]
+
+    def opened() -> str:
+        try:
+            return str(session.driver.open(deadline=OPEN))
+        except base.DriverError as error:
+            return error.code
+
+    session = chromium.session(profile)
+    if moment == "before":
+        session.driver.close()
+        assert (opened(), running()) == ("browser_failed", [])
+        return
+    with ThreadPoolExecutor(1) as threads:
+        opening = threads.submit(opened)
+        wait_until(lambda: [line for line in running() if moment.encode() in line], moment)
+        session.driver.close()
+        left = running()
+        assert (opening.result(OPEN), left) == ("browser_failed", [])
+    assert running() == []
 
 
 def test_the_browser_listens_on_no_port(steady: Session):

@@ -27,6 +27,7 @@ from whatsapp.driver.channel import (
 )
 from whatsapp.driver.launch import Browser, ChromiumConfig, start_browser
 from whatsapp.driver.page import CallError
+from whatsapp.driver.processes import end_group
 from whatsapp.driver.translate import Translator
 
 log = structlog.get_logger(__name__)
@@ -47,6 +48,10 @@ class BrowserSession:
         self._translator = Translator(on_event)
         self._stream: EventStream | None = None
         self._browser: Browser | None = None
+        self._starting: int | None = (
+            None  # the process group of a browser that is no `_browser` yet
+        )
+        self._handover = threading.Lock()  # between whoever opens and whoever closes meanwhile
         self._lost = ""  # why the browser is of no more use
         self._closing = threading.Event()
         self._clock: tuple[str, float] = (
@@ -60,8 +65,7 @@ class BrowserSession:
         until = time.monotonic() + deadline
         try:
             with self._calls:
-                browser = start_browser(self._config, self._profile, deadline=deadline)
-                self._browser = browser
+                browser = self._start(deadline)
                 word = new_word()
                 self._stream = EventStream(self._translator.take, word=word)
                 self._stream.read(browser.log)
@@ -78,6 +82,32 @@ class BrowserSession:
         except BaseException:
             self.close()
             raise
+
+    def _start(self, deadline: float) -> Browser:
+        """Start the browser, unless somebody closes this before it has begun or while it does.
+
+        A worker that was frozen while it opened has lost the account by the time it wakes.
+        """
+        self._go_on()
+        browser = None
+        try:
+            browser = start_browser(
+                self._config, self._profile, deadline=deadline, began=self._began
+            )
+        finally:
+            with self._handover:
+                self._browser, self._starting = browser, None
+        self._go_on()
+        return browser
+
+    def _began(self, group: int) -> None:
+        with self._handover:
+            self._starting = group
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._closing.is_set():
+            raise base.Retryable("browser_failed", "it was closed while it started")
 
     def _load_page(self, browser: Browser, word: str, until: float) -> None:
         url = self._config.url
@@ -108,7 +138,10 @@ class BrowserSession:
         self._closing.set()
         # Without the lock: a call that hangs must not keep the browser alive. Its request ends
         # with the processes.
-        browser, self._browser = self._browser, None
+        with self._handover:
+            browser, self._browser = self._browser, None
+            if self._starting is not None:
+                end_group(self._starting, grace=0)
         if browser is not None:
             # SIGTERM is Chromium's orderly end: it writes its profile out. A browser that hangs
             # or is stopped gets SIGKILL.

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
@@ -222,10 +223,17 @@ class Browser:
         return gone
 
 
-def start_browser(config: ChromiumConfig, profile: Path, *, deadline: float) -> Browser:
+def start_browser(
+    config: ChromiumConfig,
+    profile: Path,
+    *,
+    deadline: float,
+    began: Callable[[int], None] = lambda _group: None,
+) -> Browser:
     """Start chromedriver and a browser, showing nothing yet, within `deadline` seconds.
 
-    Raises `Retryable` (``browser_failed``, ``profile_in_use``); nothing is left running then.
+    `began` hears the process group as soon as there is one; what it raises ends the start. Raises
+    `Retryable` (``browser_failed``, ``profile_in_use``); nothing is left running then.
     """
     until = time.monotonic() + deadline
     config = config.with_paths()
@@ -236,7 +244,7 @@ def start_browser(config: ChromiumConfig, profile: Path, *, deadline: float) -> 
     # HOME: whatever it writes to a home belongs into the profile.
     env |= {"HOME": str(profile), "TMPDIR": str(scratch), **config.env}
     try:
-        driver, port = _start_chromedriver(config, env, until)
+        driver, port = _start_chromedriver(config, env, until, began)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
@@ -290,7 +298,7 @@ def _discard(driver: subprocess.Popen[bytes], scratch: Path) -> None:
 
 
 def _start_chromedriver(
-    config: ChromiumConfig, env: dict[str, str], until: float
+    config: ChromiumConfig, env: dict[str, str], until: float, began: Callable[[int], None]
 ) -> tuple[subprocess.Popen[bytes], int]:
     """Start chromedriver on a port of its own choice; picking one for it would race with others.
 
@@ -302,6 +310,12 @@ def _start_chromedriver(
             driver = start_group([config.chromedriver, "--port=0", "--enable-chrome-logs"], env=env)
         except OSError as error:
             raise Retryable("browser_failed", "chromedriver does not start") from error
+        try:
+            began(driver.pid)
+        except BaseException:
+            end_group(driver.pid, grace=0)
+            driver.communicate()
+            raise
         if port := _port_of(driver, until):
             return driver, port
         end_group(driver.pid, grace=0)
