@@ -136,15 +136,18 @@ const stories = {
   },
 };
 
-if (given.story === 'conversations') {
-  client.once('qr', () => step('pairingCode', () => client.requestPairingCode(given.me)));
-}
 client.on('ready', () => {
   say({ event: 'ready', me: client.info.wid._serialized, name: client.info.pushname });
   stories[given.story]();
 });
 
-client.initialize().catch((error) => {
+// Only then does the client hear that it was linked: a person takes longer than a test.
+client.initialize().then(() => {
+  say({ event: 'initialized' });
+  if (given.story === 'conversations') {
+    return step('pairingCode', () => client.requestPairingCode(given.me));
+  }
+}).catch((error) => {
   say({ step: 'initialize', error: String(error && error.stack || error) });
   process.exit(1);
 });
