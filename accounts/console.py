@@ -207,6 +207,22 @@ class TenantScoped(StaffOfCompany):
             read[key] = super().get_object(request, object_id, from_field)
         return read[key]
 
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:  # noqa: ARG002
+        """What the templates of a row's page need beside its form."""
+        return {}
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        obj = self.get_object(request, object_id) if object_id else None
+        if obj is not None:
+            extra_context = {**(extra_context or {}), **self.page_context(request, obj)}
+        return super().changeform_view(request, object_id, form_url, extra_context)
+
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[QuickChangeList]:  # noqa: ARG002
         return QuickChangeList
 

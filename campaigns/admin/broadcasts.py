@@ -85,17 +85,8 @@ class BroadcastAdmin(TenantScoped, ConsoleAdmin):
         except running.NotPossible as error:
             raise PermissionDenied from error
 
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        broadcast = self.get_object(request, object_id) if object_id else None
-        if broadcast is not None:
-            extra_context = {**(extra_context or {}), **self._progress(broadcast)}
-        return super().changeform_view(request, object_id, form_url, extra_context)
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:  # noqa: ARG002
+        return self._progress(obj)
 
     # ---------------------------------------------------------------------------- progress
 

@@ -141,24 +141,14 @@ class TargetAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
             known[object_id] = rows.filter(pk=object_id).first() if object_id.isdecimal() else None
         return known[object_id]
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        target = self.get_object(request, object_id)
-        if target is not None:
-            told = explaining.story(target, now=timezone.now())
-            extra_context = {
-                **(extra_context or {}),
-                "why": told.why,
-                "entries": told.entries,
-                "planned": with_files(told.planned),
-                "zone": target.tenant.timezone,
-            }
-        return super().change_view(request, object_id, form_url, extra_context)
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:  # noqa: ARG002
+        told = explaining.story(obj, now=timezone.now())
+        return {
+            "why": told.why,
+            "entries": told.entries,
+            "planned": with_files(told.planned),
+            "zone": obj.tenant.timezone,
+        }
 
     def _one(self, request: HttpRequest, object_id: Any) -> Any:
         found = self.get_object(request, str(object_id)) if object_id else None

@@ -217,17 +217,8 @@ class ChatAgentAdmin(TenantScoped, ConsoleAdmin):
         )
         return [ask, *super().get_urls()]
 
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        agent = self.get_object(request, object_id) if object_id else None
-        if agent is not None:
-            extra_context = {**(extra_context or {}), "agent": agent}
-        return super().changeform_view(request, object_id, form_url, extra_context)
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:  # noqa: ARG002
+        return {"agent": obj}
 
     def ask(self, request: HttpRequest, pk: int) -> HttpResponse:
         """What it would answer: asked as it is stored, sent to nobody."""

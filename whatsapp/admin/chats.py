@@ -163,18 +163,10 @@ class ChatAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
             *super().get_urls(),
         ]
 
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        chat = self.get_object(request, object_id) if object_id else None
-        if chat is not None:
-            extra_context = {**(extra_context or {}), **self._context(request, chat)}
-            chats.mark_read(chat)
-        return super().changeform_view(request, object_id, form_url, extra_context)
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        context = self._context(request, obj)
+        chats.mark_read(obj)
+        return context
 
     def live(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The conversation alone, for the page that draws it again."""

@@ -122,17 +122,8 @@ class ContactAdmin(ImportsCsv, TenantScoped, ConsoleAdmin):
             obj.source = Contact.Source.HAND
         super().save_model(request, obj, form, change)
 
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        contact = self.get_object(request, object_id) if object_id else None
-        if contact is not None:
-            extra_context = {**(extra_context or {}), "story": story(contact)}
-        return super().changeform_view(request, object_id, form_url, extra_context)
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:  # noqa: ARG002
+        return {"story": story(obj)}
 
     # ------------------------------------------------------------------------ columns
 

@@ -130,17 +130,8 @@ class GroupAdmin(AsksOnce, TenantScoped, ConsoleAdmin):
         rows: QuerySet[Any] = super().get_queryset(request)
         return rows.select_related("account__tenant", "tenant")
 
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        group = self.get_object(request, object_id) if object_id else None
-        if group is not None:
-            extra_context = {**(extra_context or {}), "story": _story(group)}
-        return super().changeform_view(request, object_id, form_url, extra_context)
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:  # noqa: ARG002
+        return {"story": _story(obj)}
 
     @display(description=_("role"), ordering="role", label=ROLE_COLOURS)
     def role_label(self, group: Group) -> tuple[str, str]:

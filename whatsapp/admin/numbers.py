@@ -113,22 +113,9 @@ class AccountAdmin(DiscoversGroups, TenantScoped, ConsoleAdmin):
         answer["Cache-Control"] = "no-store"
         return answer
 
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        account = self.get_object(request, object_id) if object_id else None
-        if account is not None:
-            now = timezone.now()
-            extra_context = {
-                **(extra_context or {}),
-                "panel": panel(account, now=now),
-                "plot": plot(account, now=now),
-            }
-        return super().changeform_view(request, object_id, form_url, extra_context)
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:  # noqa: ARG002
+        now = timezone.now()
+        return {"panel": panel(obj, now=now), "plot": plot(obj, now=now)}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         latest = Usage.objects.filter(account=OuterRef("pk")).order_by("-day")

@@ -125,17 +125,8 @@ class MessageAdmin(ReadOnly, TenantScoped, ConsoleAdmin):
             | Q(account__in=list(numbers.filter(name=text).values_list("pk", flat=True)))
         )
 
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        message = self.get_object(request, object_id) if object_id else None
-        if message is not None:
-            extra_context = {**(extra_context or {}), "story": self._story(message)}
-        return super().changeform_view(request, object_id, form_url, extra_context)
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:  # noqa: ARG002
+        return {"story": self._story(obj)}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)

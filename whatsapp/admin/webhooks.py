@@ -82,17 +82,8 @@ class WebhookEndpointAdmin(MadeWithSecret, TenantScoped, ConsoleAdmin):
         fields = super().get_readonly_fields(request, obj)
         return [*fields, "name"] if obj else fields
 
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        endpoint = self.get_object(request, object_id) if object_id else None
-        if endpoint is not None:
-            extra_context = {**(extra_context or {}), "story": self._story(endpoint)}
-        return super().changeform_view(request, object_id, form_url, extra_context)
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:  # noqa: ARG002
+        return {"story": self._story(obj)}
 
     def _story(self, endpoint: WebhookEndpoint) -> dict[str, Any]:
         """How it fares, what can be done, and its latest calls."""
